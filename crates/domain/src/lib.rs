@@ -1,1 +1,19 @@
-//! placeholder
+//! Latchkey's rules, pure: the secret format, the policy decision, refusals, money, names.
+//!
+//! Nothing here reads a clock, a socket or a random source; whoever calls passes them in. So the gateway can
+//! enforce these rules, the console can explain them, and property tests can hold them. Compiles to WASM.
+#![warn(missing_docs, unreachable_pub)]
+
+pub mod base62;
+pub mod decision;
+pub mod email;
+pub mod ids;
+pub mod key;
+pub mod money;
+pub mod refusal;
+pub mod rule;
+pub mod secret;
+pub mod sign_in;
+pub mod usage;
+
+pub use ids::{AccountId, GroupId, KeyId, RequestId, SecretId, UserId};

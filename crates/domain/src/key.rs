@@ -1,0 +1,178 @@
+//! The API key as the console shows it: its name, its status, the state derived from it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+/// What a person or a job has decided about a key. `expired` and `exhausted` are not statuses: they follow from
+/// the clock and the counters ([`KeyState`]).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "sqlx", derive(sqlx::Type))]
+#[cfg_attr(feature = "sqlx", sqlx(type_name = "text", rename_all = "lowercase"))]
+#[serde(rename_all = "lowercase")]
+pub enum KeyStatus {
+    /// Works.
+    Enabled,
+    /// Switched off; can be switched on again.
+    Disabled,
+    /// Off for good. The row stays.
+    Revoked,
+    /// Off for good and out of every list; its usage stays in reports.
+    Deleted,
+}
+
+impl KeyStatus {
+    /// The word stored and shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Enabled => "enabled",
+            Self::Disabled => "disabled",
+            Self::Revoked => "revoked",
+            Self::Deleted => "deleted",
+        }
+    }
+
+    /// Whether a person may move a key from `self` to `to`. Nothing comes back from revoked or deleted.
+    pub fn may_become(self, to: Self) -> bool {
+        match self {
+            Self::Enabled | Self::Disabled => true,
+            Self::Revoked => to == Self::Deleted,
+            Self::Deleted => false,
+        }
+    }
+}
+
+/// The status together with what the clock says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KeyState {
+    /// Enabled and usable.
+    Operational,
+    /// Switched off.
+    Disabled,
+    /// Past its expiry.
+    Expired,
+    /// Revoked (or deleted).
+    Revoked,
+}
+
+impl KeyState {
+    /// The state of a key with `status` and `expires_at` at the moment `now`.
+    pub fn of(status: KeyStatus, expires_at: Option<OffsetDateTime>, now: OffsetDateTime) -> Self {
+        match status {
+            KeyStatus::Revoked | KeyStatus::Deleted => Self::Revoked,
+            KeyStatus::Disabled => Self::Disabled,
+            KeyStatus::Enabled if expires_at.is_some_and(|end| end <= now) => Self::Expired,
+            KeyStatus::Enabled => Self::Operational,
+        }
+    }
+
+    /// The state in the console's words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Operational => "Operational",
+            Self::Disabled => "Disabled",
+            Self::Expired => "Expired",
+            Self::Revoked => "Revoked",
+        }
+    }
+}
+
+/// A key's name: 1 to 100 characters after trimming, no control characters.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "sqlx", derive(sqlx::Type))]
+#[cfg_attr(feature = "sqlx", sqlx(transparent))]
+pub struct KeyName(String);
+
+/// Why a name was refused. The texts are for the person who typed it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum KeyNameError {
+    /// Nothing but spaces.
+    #[error("Give the key a name, such as what will use it")]
+    Empty,
+    /// More than 100 characters.
+    #[error("A name has at most 100 characters")]
+    TooLong,
+    /// A control or invisible formatting character, which could make two names look alike.
+    #[error("A name cannot contain control or invisible characters")]
+    Invisible,
+}
+
+impl KeyName {
+    /// Reads what a person typed; runs of white space become one space.
+    pub fn parse(text: &str) -> Result<Self, KeyNameError> {
+        let name = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        if name.is_empty() {
+            return Err(KeyNameError::Empty);
+        }
+        if name.chars().count() > 100 {
+            return Err(KeyNameError::TooLong);
+        }
+        if name.chars().any(is_invisible) {
+            return Err(KeyNameError::Invisible);
+        }
+        Ok(Self(name))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Control characters, zero-width ones and bidirectional overrides (Unicode's Cc and the Cf that hide or reorder).
+fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+impl fmt::Display for KeyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for KeyName {
+    type Err = KeyNameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    #[test]
+    fn names() {
+        assert_eq!(KeyName::parse("  build \t bot ").unwrap().as_str(), "build bot");
+        assert!(KeyName::parse("Über-Bot 🤖").is_ok());
+        assert_eq!(KeyName::parse(" \n "), Err(KeyNameError::Empty));
+        assert_eq!(KeyName::parse(&"x".repeat(101)), Err(KeyNameError::TooLong));
+        assert!(KeyName::parse(&"ü".repeat(100)).is_ok());
+        for hidden in ["a\u{0}b", "a\u{202e}b", "a\u{200b}b", "\u{feff}a"] {
+            assert_eq!(KeyName::parse(hidden), Err(KeyNameError::Invisible));
+        }
+    }
+
+    #[test]
+    fn nothing_comes_back_from_revoked() {
+        use KeyStatus::{Deleted, Disabled, Enabled, Revoked};
+        assert!(Enabled.may_become(Disabled) && Disabled.may_become(Enabled) && Disabled.may_become(Revoked));
+        assert!(!Revoked.may_become(Enabled) && !Revoked.may_become(Disabled) && Revoked.may_become(Deleted));
+        assert!(!Deleted.may_become(Revoked));
+    }
+
+    #[test]
+    fn a_key_expires_at_its_instant() {
+        let end = datetime!(2026-11-21 12:00 UTC);
+        let second = time::Duration::SECOND;
+        assert_eq!(KeyState::of(KeyStatus::Enabled, Some(end), end - second), KeyState::Operational);
+        assert_eq!(KeyState::of(KeyStatus::Enabled, Some(end), end), KeyState::Expired);
+        assert_eq!(KeyState::of(KeyStatus::Disabled, Some(end), end), KeyState::Disabled);
+    }
+}
