@@ -1,0 +1,51 @@
+//! The document around every page and the route table. Nothing else.
+
+use leptos::prelude::*;
+use leptos_meta::{HashedStylesheet, MetaTags, provide_meta_context};
+use leptos_router::SsrMode;
+use leptos_router::components::{FlatRoutes, Route, Router};
+use leptos_router::path;
+
+use crate::auth::{CodePage, LoginPage};
+use crate::keys::{KeysRoute, NewKeyPage, RevokeKeyPage};
+use crate::page::NotFoundPage;
+
+/// The HTML document: head, scripts for the islands, and the app.
+#[must_use]
+pub fn shell(options: LeptosOptions) -> impl IntoView {
+    view! {
+        <!DOCTYPE html>
+        <html lang="en">
+            <head>
+                <meta charset="utf-8" />
+                <meta name="viewport" content="width=device-width, initial-scale=1" />
+                <meta name="color-scheme" content="light dark" />
+                <HashedStylesheet options=options.clone() id="leptos" />
+                <AutoReload options=options.clone() />
+                <HydrationScripts options islands=true />
+                <MetaTags />
+            </head>
+            <body>
+                <App />
+            </body>
+        </html>
+    }
+}
+
+/// The route table. Every page is rendered whole before its first byte leaves, so that status,
+/// redirect and cookies are known.
+#[component]
+pub fn App() -> impl IntoView {
+    provide_meta_context();
+    view! {
+        <Router>
+            <FlatRoutes fallback=NotFoundPage>
+                <Route path=path!("/login") view=LoginPage ssr=SsrMode::Async />
+                <Route path=path!("/login/code") view=CodePage ssr=SsrMode::Async />
+                <Route path=path!("/a/:slug/keys") view=KeysRoute ssr=SsrMode::Async />
+                <Route path=path!("/a/:slug/keys/new") view=NewKeyPage ssr=SsrMode::Async />
+                <Route path=path!("/a/:slug/keys/:id/revoke") view=RevokeKeyPage ssr=SsrMode::Async />
+            </FlatRoutes>
+        </Router>
+    }
+}

@@ -1,0 +1,234 @@
+//! Signing in, on the server: asking for a code, giving it back, the session that follows.
+
+mod account_name;
+mod mail;
+mod pending;
+
+use axum::http::{HeaderName, HeaderValue};
+use domain::email::EmailAddress;
+use domain::sign_in::{CODE_LIFE, SignInCode};
+use domain::{AccountId, GroupId, UserId};
+use serde_json::json;
+use store::accounts::{self, BillingMode, NewAccount, OpenAccountError};
+use store::sessions::{self, NewSession};
+use store::sign_in::{self, Issued, NewCode, OpenCode};
+use store::audit::{self, Action, Actor, Event};
+use store::TenantTx;
+use subtle::ConstantTimeEq;
+
+use super::{CodeView, Done, LoginView};
+use crate::error::AppError;
+use crate::server::clientaddr::networks;
+use crate::server::config::NewAccountBilling;
+use crate::server::secrets::{Token, random};
+use crate::server::{Failure, Visit, respond, session};
+use pending::Pending;
+
+/// The cookie that binds a code to the browser that asked for it.
+const BROWSER_COOKIE: &str = "__Host-pre";
+/// One answer for every way a code can fail, so that the answer tells nothing about the address.
+const WRONG_CODE: &str =
+    "This code is wrong or no longer valid. Use the newest mail, or ask for another code.";
+/// How often a slug is tried before giving up; the suffixes are random.
+const SLUG_TRIES: usize = 8;
+
+pub(super) async fn load_login() -> Result<LoginView, AppError> {
+    respond("load_login", async move |visit| {
+        if go_in(&visit).await? {
+            return Err(AppError::NotFound.into());
+        }
+        Ok(LoginView { brand: visit.state.config.brand.clone(), flash: visit.take_flash() })
+    })
+    .await
+}
+
+/// Sends a browser that is signed in already to its keys; false if it is not.
+async fn go_in(visit: &Visit) -> Result<bool, Failure> {
+    let Some(viewer) = visit.viewer().await? else { return Ok(false) };
+    let Some(slug) = session::first_account(&visit.state, &viewer).await? else { return Ok(false) };
+    visit.redirect(&format!("/a/{slug}/keys"));
+    Ok(true)
+}
+
+pub(super) async fn load_code() -> Result<CodeView, AppError> {
+    respond("load_code", async move |visit| {
+        let Some(pending) = Pending::read(&visit) else {
+            visit.redirect("/login");
+            return Err(AppError::NotFound.into());
+        };
+        Ok(CodeView {
+            brand: visit.state.config.brand.clone(),
+            resend_in_seconds: pending.resend_in_seconds(),
+            email: pending.email,
+            flash: visit.take_flash(),
+        })
+    })
+    .await
+}
+
+pub(super) async fn load_unknown() -> Result<(), AppError> {
+    respond("load_unknown", async move |_| Err(AppError::NotFound.into())).await
+}
+
+/// The answer is the same for known, unknown and limited addresses: neither status, body, headers nor the time it
+/// takes to hand a mail over tell them apart.
+pub(super) async fn request_code(email: String) -> Result<Done, AppError> {
+    respond("request_code", async move |visit| {
+        let email = EmailAddress::parse(&email)
+            .map_err(|error| AppError::invalid("email", format!("{error}.")))?;
+        let browser = match visit.cookie(BROWSER_COOKIE).and_then(Token::parse) {
+            Some(token) => token,
+            None => Token::generate()?,
+        };
+        let code = SignInCode::from_entropy(random()?);
+        if issue(&visit, &email, &browser, &code).await? == Issued::Send {
+            let user_agent = visit.browser();
+            let asked = mail::Asked { at: now(), from: visit.address(), user_agent: &user_agent };
+            visit.state.mailer.send(mail::code_mail(&visit.state.config, email.clone(), &code, &asked));
+        }
+        visit.set_cookie(BROWSER_COOKIE, browser.expose(), CODE_LIFE.whole_seconds());
+        Pending::new(email.as_str()).write(&visit);
+        Ok(Done { notice: String::new(), next: "/login/code".to_owned() })
+    })
+    .await
+}
+
+async fn issue(
+    visit: &Visit,
+    email: &EmailAddress,
+    browser: &Token,
+    code: &SignInCode,
+) -> Result<Issued, Failure> {
+    let salt = random::<16>()?;
+    let (network, wide_network) = networks(visit.address());
+    let new = NewCode {
+        email,
+        browser_hash: &browser.hash(),
+        salt: &salt,
+        digest: &code.digest(visit.state.code_key.expose(), salt, email),
+        network,
+        wide_network,
+    };
+    Ok(sign_in::issue_code(&visit.state.pool, new).await?)
+}
+
+pub(super) async fn redeem_code(code: String) -> Result<Done, AppError> {
+    respond("redeem_code", async move |visit| {
+        let code =
+            SignInCode::parse(&code).map_err(|error| AppError::invalid("code", format!("{error}.")))?;
+        let email = redeem(&visit, &code).await?.ok_or_else(|| AppError::invalid("code", WRONG_CODE))?;
+        let slug = sign_in_as(&visit, &email).await?;
+        visit.set_cookie(BROWSER_COOKIE, "", 0);
+        Pending::clear(&visit);
+        Ok(Done { notice: String::new(), next: format!("/a/{slug}/keys") })
+    })
+    .await
+}
+
+/// The address the code was sent to, if it is the right one; every try is booked.
+async fn redeem(visit: &Visit, code: &SignInCode) -> Result<Option<EmailAddress>, Failure> {
+    let Some(browser) = visit.cookie(BROWSER_COOKIE).and_then(Token::parse) else { return Ok(None) };
+    let Some(open) = sign_in::find_code(&visit.state.pool, &browser.hash()).await? else { return Ok(None) };
+    let email = EmailAddress::parse(&open.email).map_err(|error| Failure::Fault(error.into()))?;
+    let right = is_right(visit, code, &email, &open);
+    let used = sign_in::try_code(&visit.state.pool, open.id, right).await?;
+    Ok(used.then_some(email))
+}
+
+fn is_right(visit: &Visit, code: &SignInCode, email: &EmailAddress, open: &OpenCode) -> bool {
+    let Ok(salt) = <[u8; 16]>::try_from(open.salt.as_slice()) else { return false };
+    let digest = code.digest(visit.state.code_key.expose(), salt, email);
+    digest.ct_eq(open.digest.as_slice()).into()
+}
+
+/// Opens a session (and, the first time, the account) and gives the browser its cookie. Returns the account's slug.
+async fn sign_in_as(visit: &Visit, email: &EmailAddress) -> Result<String, Failure> {
+    let pool = &visit.state.pool;
+    let user = sign_in::find_or_make_user(pool, email).await?;
+    let known = accounts::list_of_user(pool, user).await?.into_iter().next();
+    let (account, slug, is_new) = match known {
+        Some(membership) => (membership.account_id, membership.slug, false),
+        None => {
+            let (account, slug) = open_account(visit, user, email).await?;
+            (account, slug, true)
+        }
+    };
+    // A new token at every sign-in: one that was planted before is worth nothing.
+    let token = Token::generate()?;
+    let (client, user_agent) = (visit.address(), visit.browser());
+    let actor = Actor { user, email: email.as_str(), client, user_agent: &user_agent };
+    let mut tx = TenantTx::begin(pool, account).await?;
+    let session = NewSession { user, token_hash: &token.hash(), client, user_agent: &user_agent };
+    let session = sessions::open(&mut tx, session).await?;
+    if is_new {
+        let target = Some(account.0);
+        let event = Event { action: Action::AccountOpened, target, target_name: &slug, detail: json!({}) };
+        audit::insert(&mut tx, actor, event).await?;
+    }
+    let detail = json!({ "factor": "email_code" });
+    let event = Event { action: Action::SignedIn, target: Some(session), target_name: "", detail };
+    audit::insert(&mut tx, actor, event).await?;
+    tx.commit().await?;
+    visit.set_cookie(session::COOKIE, token.expose(), sessions::LIFE.whole_seconds());
+    Ok(slug)
+}
+
+/// Makes the person's first account, named after their address, with a slug nobody has.
+async fn open_account(visit: &Visit, owner: UserId, email: &EmailAddress) -> Result<(AccountId, String), Failure> {
+    let billing = match visit.state.config.new_account_billing {
+        NewAccountBilling::None => BillingMode::None,
+        NewAccountBilling::Active => BillingMode::Invoiced,
+    };
+    let name = account_name::name(email);
+    for attempt in 0..SLUG_TRIES {
+        let suffix = if attempt == 0 { None } else { Some(u32::from_be_bytes(random()?)) };
+        let slug = account_name::slug(email, suffix);
+        let id = AccountId(store::new_id());
+        let new = NewAccount {
+            id,
+            group: GroupId(store::new_id()),
+            owner,
+            slug: &slug,
+            name: &name,
+            billing,
+        };
+        match accounts::open(&visit.state.pool, new).await {
+            Ok(()) => return Ok((id, slug)),
+            Err(OpenAccountError::SlugTaken) => {}
+            Err(OpenAccountError::Store(error)) => return Err(error.into()),
+        }
+    }
+    Err(Failure::Fault("no free slug was found for a new account".into()))
+}
+
+/// Ends the session and asks the browser to forget what it holds of this site. Harmless without a session.
+pub(super) async fn sign_out() -> Result<Done, AppError> {
+    respond("sign_out", async move |visit| {
+        if let Some(token) = visit.cookie(session::COOKIE).and_then(Token::parse) {
+            audit_sign_out(&visit).await?;
+            sessions::close(&visit.state.pool, &token.hash()).await?;
+        }
+        visit.set_cookie(session::COOKIE, "", 0);
+        let everything = HeaderValue::from_static("\"cache\", \"cookies\", \"storage\"");
+        visit.set_header(HeaderName::from_static("clear-site-data"), everything);
+        Ok(Done { notice: String::new(), next: "/login".to_owned() })
+    })
+    .await
+}
+
+/// Notes the end of a live session in the account the person joined first, as its beginning was.
+async fn audit_sign_out(visit: &Visit) -> Result<(), Failure> {
+    let Some(viewer) = visit.viewer().await? else { return Ok(()) };
+    let accounts = accounts::list_of_user(&visit.state.pool, viewer.user).await?;
+    let Some(account) = accounts.into_iter().next() else { return Ok(()) };
+    let mut tx = TenantTx::begin(&visit.state.pool, account.account_id).await?;
+    let target = Some(viewer.session);
+    let event = Event { action: Action::SignedOut, target, target_name: "", detail: json!({}) };
+    audit::insert(&mut tx, visit.actor(&viewer, &visit.browser()), event).await?;
+    Ok(tx.commit().await?)
+}
+
+/// For the mail's "asked for on"; no rule depends on it.
+fn now() -> time::OffsetDateTime {
+    std::time::SystemTime::now().into()
+}

@@ -1,0 +1,222 @@
+//! API keys: server functions and what they carry. No logic. Texts are ready to show: neither the
+//! components nor the browser format dates, counts or money.
+
+pub use domain::key::KeyStatus;
+use leptos::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::auth::Flash;
+use crate::error::AppError;
+
+/// The account a page belongs to, and who looks at it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountView {
+    /// The account's part of the address: `/a/{slug}/…`.
+    pub slug: String,
+    /// The account's name.
+    pub name: String,
+    /// The viewer's role in words: `Owner`, `Admin`, `Developer`, `Viewer`.
+    pub role: String,
+    /// Whether the viewer may create, switch and revoke keys.
+    pub may_edit: bool,
+    /// The viewer's address.
+    pub email: String,
+    /// The operator's name for this service.
+    pub brand: String,
+    /// Whether requests can be paid for; if not, every request is refused and the page says so.
+    pub billing_active: bool,
+}
+
+/// One row of the list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRow {
+    /// The key's id.
+    pub id: String,
+    /// The key's name.
+    pub name: String,
+    /// The stored state.
+    pub status: KeyStatus,
+    /// The state in words: `Operational`, `Disabled`, `Revoked`.
+    pub state_text: String,
+    /// What identifies the secret without being it: `sk-lk-••••9f3K`.
+    pub mask: String,
+    /// The public id, which may be copied.
+    pub public_id: String,
+    /// Creation time, RFC 3339 in UTC.
+    pub created_iso: String,
+    /// Creation time to show: `21 Nov 2026, 08:05 UTC`.
+    pub created_text: String,
+    /// Last use, RFC 3339 in UTC, if there was one.
+    pub last_used_iso: Option<String>,
+    /// Last use to show: `2 min ago`, or `Never`.
+    pub last_used_text: String,
+    /// Requests so far: `1 204`.
+    pub requests_text: String,
+    /// Cost so far: `$0.000184`.
+    pub cost_text: String,
+    /// The version of the row this was read at; sent back with every change.
+    pub row_version: i64,
+}
+
+/// Which keys the list shows: the `status` parameter of the address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyFilter {
+    /// Enabled and disabled ones.
+    #[default]
+    Active,
+    /// Revoked ones.
+    Revoked,
+    /// All.
+    All,
+}
+
+impl KeyFilter {
+    /// Reads the address's `status` parameter; what it does not know is the default.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        match text {
+            "revoked" => Self::Revoked,
+            "all" => Self::All,
+            _ => Self::Active,
+        }
+    }
+
+    /// The value of the address's `status` parameter.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Revoked => "revoked",
+            Self::All => "all",
+        }
+    }
+}
+
+/// What `/a/{slug}/keys` shows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeysView {
+    /// The account and the viewer.
+    pub account: AccountView,
+    /// The keys, newest first.
+    pub rows: Vec<KeyRow>,
+    /// The filter in force.
+    pub filter: KeyFilter,
+    /// How many keys are enabled or disabled: `3`, or `1 000+`.
+    pub active_count: String,
+    /// How many are revoked.
+    pub revoked_count: String,
+    /// Whether the account has any key at all; if not, the page teaches.
+    pub any_keys: bool,
+    /// Where clients send requests, with `/v1`: `http://localhost:8080/v1`.
+    pub gateway_url: String,
+    /// Gateways heard in the last 30 seconds; 0 is worth a banner.
+    pub live_gateways: u32,
+    /// The address of the next page, if there are more keys.
+    pub next_page: Option<String>,
+    /// What the last post led to.
+    pub flash: Flash,
+}
+
+/// What the form for a new key shows (`/a/{slug}/keys/new`, and the answer to a refused one).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewKeyView {
+    /// The account and the viewer.
+    pub account: AccountView,
+    /// The one-time id of this form; sent as the hidden field `form_id`.
+    pub form_id: String,
+    /// What was typed into `name`.
+    pub name: String,
+    /// What is wrong with it.
+    pub error: Option<AppError>,
+}
+
+/// What the answer to `POST /a/{slug}/keys` shows. The only wire type that can hold a secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CreatedKeyView {
+    /// The account and the viewer.
+    pub account: AccountView,
+    /// The key's name.
+    pub name: String,
+    /// The full secret; `None` if this form was already answered once.
+    pub secret: Option<String>,
+    /// What identifies the secret without being it.
+    pub mask: String,
+    /// The public id.
+    pub public_id: String,
+    /// Where clients send requests, with `/v1`.
+    pub gateway_url: String,
+    /// How far the gateways know of it: `Enforced on 1/1 gateways in 9 ms`.
+    pub receipt: String,
+    /// Whether this form had been answered before: the key exists, its secret is not shown again.
+    pub already_shown: bool,
+}
+
+/// What became of `POST /a/{slug}/keys`; given to the page by context.
+#[derive(Clone)]
+pub enum CreateOutcome {
+    /// The key exists.
+    Created(Box<CreatedKeyView>),
+    /// The form is shown again with what is wrong.
+    Refused(Box<NewKeyView>),
+    /// There is nothing to show but the error.
+    Failed(AppError),
+}
+
+/// What the question before revoking shows (`/a/{slug}/keys/{id}/revoke`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevokeView {
+    /// The account and the viewer.
+    pub account: AccountView,
+    /// The key in question.
+    pub key: KeyRow,
+    /// What the last post led to.
+    pub flash: Flash,
+}
+
+/// The answer to a change of a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyChange {
+    /// The key as it is now.
+    pub key: KeyRow,
+    /// `Enforced on 1/1 gateways in 9 ms`, or what holds it up.
+    pub receipt: String,
+    /// The whole line to show: `Disabled build-bot. Enforced on 1/1 gateways in 9 ms.`
+    pub notice: String,
+}
+
+/// The list. `after` is the keyset cursor of a `next_page` address, or empty.
+#[server]
+pub async fn load_keys(slug: String, filter: KeyFilter, after: String) -> Result<KeysView, AppError> {
+    super::server::load_keys(slug, filter, after).await
+}
+
+/// The empty form for a new key, with a fresh one-time id.
+#[server]
+pub async fn load_new_key(slug: String) -> Result<NewKeyView, AppError> {
+    super::server::load_new_key(slug).await
+}
+
+/// The question before revoking.
+#[server]
+pub async fn load_revoke(slug: String, key: String) -> Result<RevokeView, AppError> {
+    super::server::load_revoke(slug, key).await
+}
+
+/// Enables or disables a key that is not revoked. Form fields: `slug`, `key`, `enabled` (`true` or
+/// `false`), `row_version`. Then the page it came from.
+#[server]
+pub async fn set_key_enabled(
+    slug: String,
+    key: String,
+    enabled: bool,
+    row_version: i64,
+) -> Result<KeyChange, AppError> {
+    super::server::set_key_enabled(slug, key, enabled, row_version).await
+}
+
+/// Revokes a key for good. Form fields: `slug`, `key`, `row_version`. Then the list.
+#[server]
+pub async fn revoke_key(slug: String, key: String, row_version: i64) -> Result<KeyChange, AppError> {
+    super::server::revoke_key(slug, key, row_version).await
+}

@@ -1,0 +1,231 @@
+//! Reading one setting: what is accepted, and what a bad one is told.
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+use axum::http::Uri;
+use axum::http::uri::Scheme;
+use ipnet::IpNet;
+use lettre::message::Mailbox;
+
+use super::cli::SecretSource;
+use super::{DatabaseUrl, NewAccountBilling};
+
+const SHORTEST_SECRET: usize = 32;
+
+/// Everything that is wrong with the settings, each line naming its variable and never a value of a secret.
+#[derive(Debug, Default)]
+pub struct Problems(Vec<String>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot start with these settings:")?;
+        self.0.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// Collects values and problems; [`Reader::finish`] gives one or the other.
+#[derive(Default)]
+pub(super) struct Reader(Problems);
+
+impl Reader {
+    fn complain(&mut self, name: &str, what: impl fmt::Display) {
+        self.0.0.push(format!("{name}: {what}"));
+    }
+
+    /// A secret's text, by value or by file; `None` is recorded as a problem.
+    pub(super) fn secret(&mut self, name: &str, source: &SecretSource) -> Option<String> {
+        let found = match (&source.value, &source.file) {
+            (Some(_), Some(_)) => Err(format!("set either it or {name}_FILE, not both")),
+            (Some(value), None) => Ok(value.trim().to_owned()),
+            (None, Some(path)) => read_file(path),
+            (None, None) => Err(format!("is required (or {name}_FILE)")),
+        };
+        let found = found.and_then(|text| if text.is_empty() { Err("is empty".to_owned()) } else { Ok(text) });
+        found.map_err(|problem| self.complain(name, problem)).ok()
+    }
+
+    /// Puts a text that was found through `check`.
+    pub(super) fn check<T>(
+        &mut self,
+        name: &str,
+        text: Option<String>,
+        check: impl FnOnce(String) -> Result<T, String>,
+    ) -> Option<T> {
+        check(text?).map_err(|problem| self.complain(name, problem)).ok()
+    }
+
+    /// Puts an open setting's text through `check`.
+    pub(super) fn check_text<T>(
+        &mut self,
+        name: &str,
+        text: &str,
+        check: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        check(text.trim()).map_err(|problem| self.complain(name, problem)).ok()
+    }
+
+    /// An open setting that parses.
+    pub(super) fn parsed<T: FromStr<Err: fmt::Display>>(&mut self, name: &str, text: &str) -> Option<T> {
+        self.check_text(name, text, |text| text.parse().map_err(|error: T::Err| format!("{text:?}: {error}")))
+    }
+
+    /// The whole, or every problem.
+    pub(super) fn finish<T>(self, build: impl FnOnce() -> Option<T>) -> Result<T, Problems> {
+        match build() {
+            Some(config) if self.0.0.is_empty() => Ok(config),
+            _ => Err(self.0),
+        }
+    }
+}
+
+fn read_file(path: &Path) -> Result<String, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()));
+    text.map(|text| text.trim_end().to_owned())
+}
+
+/// Takes the bytes of a secret that is neither short nor a sample.
+pub(super) fn strong(text: &str) -> Result<&[u8], String> {
+    if text.len() < SHORTEST_SECRET {
+        return Err(format!("is too short: at least {SHORTEST_SECRET} characters, such as `openssl rand -hex 32`"));
+    }
+    let plain = text.to_ascii_lowercase();
+    let sample = ["change-me", "changeme", "change_me", "example", "sample", "placeholder", "your-secret", "insecure"];
+    let distinct = {
+        let mut bytes = text.as_bytes().to_vec();
+        bytes.sort_unstable();
+        bytes.dedup();
+        bytes.len()
+    };
+    if distinct < 8 || sample.iter().any(|word| plain.contains(word)) {
+        return Err("is a sample value: make your own, such as `openssl rand -hex 32`".to_owned());
+    }
+    Ok(text.as_bytes())
+}
+
+/// A PostgreSQL connection string.
+pub(super) fn database_url(text: &str) -> Result<DatabaseUrl, String> {
+    if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+        Ok(DatabaseUrl(text.to_owned()))
+    } else {
+        Err("must look like postgres://role:password@host:5432/database".to_owned())
+    }
+}
+
+/// `Name <address>` or `address`.
+pub(super) fn mailbox(text: &str) -> Result<Mailbox, String> {
+    if text.is_empty() {
+        return Err("is required, such as \"Latchkey <keys@example.com>\"".to_owned());
+    }
+    text.parse().map_err(|_| format!("{text:?} is not a sender such as \"Latchkey <keys@example.com>\""))
+}
+
+/// The operator's name: short, one line.
+pub(super) fn brand(text: &str) -> Result<String, String> {
+    let good = (1..=40).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+    if good { Ok(text.to_owned()) } else { Err("has 1 to 40 characters on one line".to_owned()) }
+}
+
+/// `none` or `active`.
+pub(super) fn billing(text: &str) -> Result<NewAccountBilling, String> {
+    match text {
+        "none" => Ok(NewAccountBilling::None),
+        "active" => Ok(NewAccountBilling::Active),
+        other => Err(format!("{other:?} is neither none nor active")),
+    }
+}
+
+/// A comma-separated list of networks; a lone address is a network of one.
+pub(super) fn trusted_proxies(text: &str) -> Result<Vec<IpNet>, String> {
+    let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+    entries.map(network).collect()
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let parsed = text.parse::<IpNet>().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
+    let network = parsed.map_err(|_| format!("{text:?} is not a network such as 10.0.0.0/8"))?;
+    if network.prefix_len() == 0 {
+        return Err(format!("{text:?} would believe everybody"));
+    }
+    Ok(network)
+}
+
+/// Scheme, host and port, as browsers write it in `Origin`: lower case, no default port, no slash at the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin(String);
+
+impl Origin {
+    /// Reads a base address; a path, query or user is refused, a lone slash at the end is dropped.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Err("is required, such as https://keys.example.com".to_owned());
+        }
+        let bad = || format!("{text:?} is not an address such as https://keys.example.com");
+        let uri: Uri = text.parse().map_err(|_| bad())?;
+        let scheme = uri.scheme().filter(|s| **s == Scheme::HTTP || **s == Scheme::HTTPS).ok_or_else(bad)?;
+        let authority = uri.authority().ok_or_else(bad)?;
+        if uri.path() != "/" || uri.query().is_some() || authority.as_str().contains('@') {
+            return Err(format!("{text:?} must hold nothing after the host and port"));
+        }
+        let default_port = if *scheme == Scheme::HTTPS { 443 } else { 80 };
+        let host = authority.host().to_ascii_lowercase();
+        let port = authority.port_u16().filter(|port| *port != default_port);
+        let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+        Ok(Self(format!("{scheme}://{host}{port}")))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether browsers reach it over TLS.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.0.starts_with("https://")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_written_as_browsers_write_it() {
+        let origin = |text| Origin::parse(text).map(|origin| origin.0);
+        assert_eq!(origin("https://Keys.Example.com:443/").unwrap(), "https://keys.example.com");
+        assert_eq!(origin("http://localhost:3000").unwrap(), "http://localhost:3000");
+        for bad in ["", "keys.example.com", "ftp://a.b", "https://a.b/console", "https://a@b.c", "https://a.b/?x=1"] {
+            assert!(origin(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn weak_secrets_are_refused() {
+        assert!(strong("short").unwrap_err().contains("too short"));
+        assert!(strong(&"a".repeat(64)).unwrap_err().contains("sample"));
+        assert!(strong("change-me-change-me-change-me-change-me").unwrap_err().contains("sample"));
+        assert!(strong("0123456789abcdef0123456789abcdef").is_ok());
+    }
+
+    #[test]
+    fn proxies_are_networks_and_never_everybody() {
+        assert_eq!(trusted_proxies("10.0.0.0/8, 192.0.2.7").unwrap().len(), 2);
+        assert!(trusted_proxies("").unwrap().is_empty());
+        assert!(trusted_proxies("0.0.0.0/0").is_err());
+        assert!(trusted_proxies("proxy.example").is_err());
+    }
+
+    #[test]
+    fn every_problem_is_told_at_once() {
+        let mut read = Reader::default();
+        assert!(read.secret("SECRET_KEY", &SecretSource::default()).is_none());
+        assert!(read.parsed::<u16>("PORT", "x").is_none());
+        let problems = read.finish(|| Some(())).unwrap_err().to_string();
+        assert!(problems.contains("SECRET_KEY") && problems.contains("PORT"), "{problems}");
+    }
+}

@@ -1,0 +1,96 @@
+//! From settings to a console that runs, and to an orderly end.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use store::connect::{self, NotReady};
+use store::PgPool;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::config::{Config, MigrateConfig};
+use super::mailer::Mailer;
+use super::router::router;
+use super::serve;
+use super::state::AppState;
+
+const CONNECTIONS: u32 = 20;
+const STATEMENT_WITHIN: Duration = Duration::from_secs(10);
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// While nothing changes, how many looks pass between two log lines.
+const LOOKS_PER_LINE: u32 = 15;
+const MAIL_WITHIN: Duration = Duration::from_secs(5);
+
+/// `latchkey serve`: listens at once, answers 503 until the database is there, ends on SIGTERM or Ctrl-C.
+pub async fn serve(config: Config) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(config.listen).await;
+    let listener = listener.with_context(|| format!("cannot listen on {} (LISTEN_ADDR)", config.listen))?;
+    let pool = connect::lazy_pool(config.database_url.expose(), CONNECTIONS, STATEMENT_WITHIN)
+        .context("DATABASE_URL cannot be read")?;
+    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    let mailer = Mailer::start(&config.smtp, config.mail_from.clone(), &tasks, stop.clone())?;
+    let address = listener.local_addr().context("the listening socket has no address")?;
+    tracing::info!(%address, url = config.public.as_str(), "the console listens");
+    tasks.spawn(wait_for_database(pool.clone(), stop.clone()));
+    tasks.spawn(stop_on_signal(stop.clone()));
+    serve::serve(listener, router(AppState::new(config, pool.clone(), mailer)), stop.clone()).await;
+    tasks.close();
+    // A mail in the middle of its conversation may finish it.
+    if tokio::time::timeout(MAIL_WITHIN, tasks.wait()).await.is_err() {
+        tracing::warn!("gave up on work that did not end in time");
+    }
+    pool.close().await;
+    tracing::info!("the console has stopped");
+    Ok(())
+}
+
+/// `latchkey migrate`: brings the schema up to date and ends.
+pub async fn migrate(config: MigrateConfig) -> anyhow::Result<()> {
+    let place = config.database_url.place();
+    connect::migrate(config.database_url.expose()).await.with_context(|| format!("the schema at {place}"))?;
+    tracing::info!(place, "the schema is up to date");
+    Ok(())
+}
+
+/// Says what is waited for until it is there: where, and why it cannot be used yet.
+async fn wait_for_database(pool: PgPool, stop: CancellationToken) {
+    let place = connect::address(&pool);
+    let wait = async {
+        let (mut looks, mut told) = (0_u32, String::new());
+        while let Err(why) = connect::check(&pool).await {
+            let reason = reason(&why);
+            if reason != told || looks.is_multiple_of(LOOKS_PER_LINE) {
+                tracing::warn!(place, reason, "waiting for the database");
+            }
+            told = reason;
+            looks += 1;
+            tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+        }
+        tracing::info!(place, "the database is ready");
+    };
+    let _ended = stop.run_until_cancelled(wait).await;
+}
+
+fn reason(why: &NotReady) -> String {
+    match why {
+        NotReady::Unreachable(error) => error.to_string(),
+        NotReady::Schema { .. } => why.to_string(),
+    }
+}
+
+async fn stop_on_signal(stop: CancellationToken) {
+    let terminate = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signal) => signal.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = terminate => tracing::info!("asked to stop (SIGTERM)"),
+        _ = tokio::signal::ctrl_c() => tracing::info!("asked to stop (Ctrl-C)"),
+        () = stop.cancelled() => {}
+    }
+    stop.cancel();
+}

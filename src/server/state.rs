@@ -1,0 +1,71 @@
+//! What every request may use.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use axum::extract::FromRef;
+use leptos::config::LeptosOptions;
+use store::PgPool;
+
+use super::config::Config;
+use super::mailer::Mailer;
+use super::secrets::{Purpose, PurposeKey};
+
+/// The console: settings, database, mail, keys. Cheap to clone.
+#[derive(Clone)]
+pub struct AppState(Arc<Console>);
+
+/// What [`AppState`] shares.
+pub struct Console {
+    /// The settings.
+    pub config: Config,
+    /// The database, as the console's role.
+    pub pool: PgPool,
+    /// Outgoing mail.
+    pub mailer: Mailer,
+    /// Signs the flash cookie.
+    pub flash_key: PurposeKey,
+    /// Signs the cookie between the two steps of signing in.
+    pub pending_key: PurposeKey,
+    /// Keys the digests of sign-in codes.
+    pub code_key: PurposeKey,
+    /// Where the build left scripts and styles.
+    pub leptos: LeptosOptions,
+}
+
+impl AppState {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(config: Config, pool: PgPool, mailer: Mailer) -> Self {
+        let flash_key = config.secret_key.derive(Purpose::Flash);
+        let pending_key = config.secret_key.derive(Purpose::Pending);
+        let code_key = config.secret_key.derive(Purpose::SignInCode);
+        let leptos = leptos_options(&config);
+        Self(Arc::new(Console { config, pool, mailer, flash_key, pending_key, code_key, leptos }))
+    }
+}
+
+/// Names as the build gave them. A build with hashed file names leaves `hash.txt` beside the program.
+fn leptos_options(config: &Config) -> LeptosOptions {
+    let hashes = std::env::current_exe().ok().and_then(|program| Some(program.parent()?.join("hash.txt")));
+    LeptosOptions::builder()
+        .output_name("latchkey")
+        .site_root(config.site_root.to_string_lossy().into_owned())
+        .site_pkg_dir("pkg")
+        .hash_files(hashes.is_some_and(|file| file.is_file()))
+        .build()
+}
+
+impl Deref for AppState {
+    type Target = Console;
+
+    fn deref(&self) -> &Console {
+        &self.0
+    }
+}
+
+impl FromRef<AppState> for LeptosOptions {
+    fn from_ref(state: &AppState) -> Self {
+        state.leptos.clone()
+    }
+}

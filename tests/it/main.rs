@@ -1,0 +1,1 @@
+//! The console, tested over its real router and a real database.
