@@ -1,0 +1,147 @@
+//! The command line.
+
+use anyhow::{Result, bail};
+use lexopt::{Arg, Parser, ValueExt};
+
+use crate::{dev, postgres::Kind, test};
+
+pub const HELP: &str = "\
+cargo xtask dev [--upstream URL] [--watch]
+    Run everything on this machine with demo data. Ctrl-C stops it.
+    --upstream URL   a real provider, its key from UPSTREAM_API_KEY
+    --watch          rebuild and restart the console when a source changes
+cargo xtask test [--only STEP]... [--list]
+    Run every test. --list names the steps, --only runs some of them.
+cargo xtask check
+    Format, lints for host and browser, what may not be linked.
+cargo xtask db prepare [--check]
+    Write crates/store/.sqlx from the queries, or compare it with them.
+cargo xtask db start | stop | url [--test]
+    The private PostgreSQL of `dev`, or with --test the one of `test`.
+cargo xtask doctor
+    Say what this machine lacks and how to get it.
+
+Missing tools are installed by `dev`, `test` and `check` themselves.";
+
+/// What to do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Command {
+    Help,
+    Dev(dev::Options),
+    Test(test::Options),
+    Check,
+    Db(Db),
+    Doctor,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Db {
+    Start(Kind),
+    Stop(Kind),
+    Url(Kind),
+    Prepare { check: bool },
+}
+
+impl Command {
+    pub fn parse() -> Result<Self> {
+        Self::from(Parser::from_env())
+    }
+
+    fn from(mut parser: Parser) -> Result<Self> {
+        let Some(verb) = value(&mut parser)? else { return Ok(Self::Help) };
+        match verb.as_str() {
+            "help" => Ok(Self::Help),
+            "dev" => dev(parser).map(Self::Dev),
+            "test" => test(parser).map(Self::Test),
+            "check" => nothing_more(parser, Self::Check),
+            "doctor" => nothing_more(parser, Self::Doctor),
+            "db" => db(parser).map(Self::Db),
+            other => bail!("there is no command {other:?}"),
+        }
+    }
+}
+
+fn value(parser: &mut Parser) -> Result<Option<String>> {
+    match parser.next()? {
+        Some(Arg::Value(value)) => Ok(Some(value.string()?)),
+        Some(Arg::Long("help") | Arg::Short('h')) | None => Ok(None),
+        Some(other) => Err(other.unexpected().into()),
+    }
+}
+
+fn dev(mut parser: Parser) -> Result<dev::Options> {
+    let mut options = dev::Options::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Arg::Long("upstream") => options.upstream = Some(parser.value()?.string()?),
+            Arg::Long("watch") => options.watch = true,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(options)
+}
+
+fn test(mut parser: Parser) -> Result<test::Options> {
+    let mut options = test::Options::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Arg::Long("only") => options.only.push(parser.value()?.string()?),
+            Arg::Long("list") => options.list = true,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(options)
+}
+
+fn db(mut parser: Parser) -> Result<Db> {
+    let Some(verb) = value(&mut parser)? else { bail!("db needs prepare, start, stop or url") };
+    let (mut check, mut kind) = (false, Kind::Development);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Arg::Long("check") if verb == "prepare" => check = true,
+            Arg::Long("test") if verb != "prepare" => kind = Kind::Test,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    match verb.as_str() {
+        "prepare" => Ok(Db::Prepare { check }),
+        "start" => Ok(Db::Start(kind)),
+        "stop" => Ok(Db::Stop(kind)),
+        "url" => Ok(Db::Url(kind)),
+        other => bail!("there is no command db {other:?}"),
+    }
+}
+
+fn nothing_more(mut parser: Parser, command: Command) -> Result<Command> {
+    match parser.next()? {
+        None => Ok(command),
+        Some(other) => Err(other.unexpected().into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command> {
+        Command::from(Parser::from_args(line.split_whitespace()))
+    }
+
+    #[test]
+    fn commands_are_understood() {
+        assert_eq!(parsed("").unwrap(), Command::Help);
+        assert_eq!(parsed("db prepare --check").unwrap(), Command::Db(Db::Prepare { check: true }));
+        assert_eq!(parsed("db url --test").unwrap(), Command::Db(Db::Url(Kind::Test)));
+        let options = dev::Options { upstream: Some("https://a/v1".to_owned()), watch: true };
+        assert_eq!(parsed("dev --upstream https://a/v1 --watch").unwrap(), Command::Dev(options));
+        let options = test::Options { only: vec!["fmt".to_owned(), "size".to_owned()], list: false };
+        assert_eq!(parsed("test --only fmt --only size").unwrap(), Command::Test(options));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        for line in ["deploy", "check --fast", "db start --check", "dev --upstream", "db"] {
+            assert!(parsed(line).is_err(), "{line}");
+        }
+    }
+}
