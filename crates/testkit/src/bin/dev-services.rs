@@ -18,7 +18,8 @@ async fn main() -> anyhow::Result<()> {
         bail!("usage: dev-services SMTP_ADDR INBOX_ADDR [UPSTREAM_ADDR]");
     };
     let (smtp, inbox): (SocketAddr, SocketAddr) = (address(&smtp)?, address(&inbox)?);
-    let _sink = MailSink::start(smtp, inbox).await.with_context(|| format!("mail sink on {smtp} and {inbox}"))?;
+    let _sink =
+        MailSink::start(smtp, inbox).await.with_context(|| format!("mail sink on {smtp} and {inbox}"))?;
     let _upstream = match upstream {
         Some(at) => Some(demo_upstream(address(&at)?).await?),
         None => None,

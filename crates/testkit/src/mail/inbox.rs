@@ -17,7 +17,8 @@ use tokio::net::TcpListener;
 use super::{Behaviour, Mail, mailbox::Mailbox};
 
 /// Mail is foreign text: pages run no script and load nothing.
-const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'; form-action 'none'";
+const PAGE_POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'; form-action 'none'";
 /// A shown message may keep its inline styles and inline images, and gets an origin of its own.
 const MESSAGE_POLICY: &str = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 

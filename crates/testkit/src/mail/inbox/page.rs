@@ -52,13 +52,21 @@ pub(super) fn message(mail: &Mail) -> String {
     );
     if mail.html.is_some() {
         // Writing to a String cannot fail.
-        let _ = write!(body, "<iframe sandbox title=\"The message as HTML\" src=\"/messages/{}/html\"></iframe>", mail.id);
+        let _ = write!(
+            body,
+            "<iframe sandbox title=\"The message as HTML\" src=\"/messages/{}/html\"></iframe>",
+            mail.id
+        );
     }
     document(&mail.subject, "", &body)
 }
 
 pub(super) fn gone() -> String {
-    document("No such message", "", "<header><h1>No such message</h1><p><a href=\"/\">← Inbox</a></p></header>")
+    document(
+        "No such message",
+        "",
+        "<header><h1>No such message</h1><p><a href=\"/\">← Inbox</a></p></header>",
+    )
 }
 
 fn document(title: &str, head: &str, body: &str) -> String {
@@ -130,7 +138,9 @@ mod tests {
 
     #[test]
     fn times_are_told_in_the_largest_unit_that_fits() {
-        let at = |seconds| ago(OffsetDateTime::UNIX_EPOCH, OffsetDateTime::UNIX_EPOCH + time::Duration::seconds(seconds));
+        let at = |seconds| {
+            ago(OffsetDateTime::UNIX_EPOCH, OffsetDateTime::UNIX_EPOCH + time::Duration::seconds(seconds))
+        };
         assert_eq!([at(2), at(59), at(61), at(7300)], ["just now", "59 s ago", "1 min ago", "2 h ago"]);
     }
 }
