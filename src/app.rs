@@ -6,20 +6,23 @@ use leptos_router::SsrMode;
 use leptos_router::components::{FlatRoutes, Route, Router};
 use leptos_router::path;
 
+use crate::appearance::Theme;
 use crate::auth::{CodePage, LoginPage};
 use crate::keys::{KeysRoute, NewKeyPage, RevokeKeyPage};
 use crate::page::NotFoundPage;
+use crate::ui::DocumentHead;
 
 /// The HTML document: head, scripts for the islands, and the app.
 #[must_use]
 pub fn shell(options: LeptosOptions) -> impl IntoView {
+    let theme = use_context::<Theme>().unwrap_or_default();
     view! {
         <!DOCTYPE html>
-        <html lang="en">
+        <html lang="en" data-theme=theme.data_theme()>
             <head>
                 <meta charset="utf-8" />
                 <meta name="viewport" content="width=device-width, initial-scale=1" />
-                <meta name="color-scheme" content="light dark" />
+                <DocumentHead />
                 <HashedStylesheet options=options.clone() id="leptos" />
                 <AutoReload options=options.clone() />
                 <HydrationScripts options islands=true />

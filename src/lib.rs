@@ -4,6 +4,7 @@
 //! `hydrate` (wire types, components, islands). What may touch the database sits behind `ssr`.
 
 pub mod app;
+pub mod appearance;
 pub mod auth;
 pub mod error;
 pub mod keys;

@@ -57,6 +57,7 @@ pub fn provide_server_context(state: AppState) -> impl Fn() + Clone + Send + Syn
     move || {
         headers::provide_content_policy(state.config.development);
         provide_context(state.clone());
+        provide_context(crate::appearance::theme_of_request());
     }
 }
 

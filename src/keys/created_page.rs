@@ -1,0 +1,86 @@
+//! The answer to creating a key: its secret, shown once.
+
+use leptos::prelude::*;
+
+use super::{CreatedKeyView, quick_start};
+use crate::page::PageTitle;
+use crate::ui::{
+    ButtonLook, CopyButton, Frame, Icon, IconName, LinkButton, Note, PageHead, Snippets, Tone,
+};
+
+/// The new key. The copy buttons read the secret from the page: it is in no island's data.
+#[component]
+pub fn KeyCreatedPage(
+    /// The key and, the first time, its secret.
+    created: CreatedKeyView,
+) -> impl IntoView {
+    let CreatedKeyView { account, name, secret, mask, gateway_url, receipt, .. } = created;
+    let keys = format!("/a/{}/keys", account.slug);
+    let shown = match secret {
+        Some(secret) => view! { <Secret secret gateway_url receipt /> }.into_any(),
+        None => view! { <ShownBefore mask /> }.into_any(),
+    };
+    view! {
+        <PageTitle text=format!("Your new key - {}", account.name) />
+        <Frame account narrow=true>
+            <PageHead title=format!("Your new key: {name}") />
+            {shown}
+            <div class="form-actions form-end">
+                <LinkButton href=keys.clone() look=ButtonLook::Primary>
+                    "I stored it"
+                </LinkButton>
+                <LinkButton href=format!("{keys}/new")>"Create another"</LinkButton>
+            </div>
+        </Frame>
+    }
+}
+
+#[component]
+fn Secret(secret: String, gateway_url: String, receipt: String) -> impl IntoView {
+    view! {
+        <div class="secret">
+            <code class="value" id="new-secret">
+                {secret.clone()}
+            </code>
+            <CopyButton label="Copy the key".to_owned() from="new-secret".to_owned() text=String::new() wide=true />
+        </div>
+        <p class="once">
+            <Icon name=IconName::TriangleAlert />
+            "Store it now. After this page it cannot be shown again."
+        </p>
+        <p class="receipt" role="status">
+            <Icon name=IconName::CircleCheck />
+            {receipt}
+        </p>
+        <section class="section" aria-labelledby="environment-title">
+            <h2 class="section-title" id="environment-title">
+                "Put it in the environment"
+            </h2>
+            <Snippets
+                id="environment"
+                label="Shell"
+                snippets=quick_start::environment(&gateway_url, &secret)
+            />
+        </section>
+        <section class="section" aria-labelledby="call-title">
+            <h2 class="section-title" id="call-title">
+                "Make the first call"
+            </h2>
+            <Snippets id="call" label="Language" snippets=quick_start::calls(&gateway_url, Some(&secret)) />
+        </section>
+    }
+}
+
+/// The form was posted a second time, or the page reloaded.
+#[component]
+fn ShownBefore(mask: String) -> impl IntoView {
+    view! {
+        <div class="secret">
+            <code class="mono">{mask}</code>
+        </div>
+        <Note tone=Tone::Warn>
+            "This key was created and its secret shown a moment ago; a secret is shown only once. If you did not \
+             store it, create another key and revoke this one."
+        </Note>
+    }
+}

@@ -1,0 +1,37 @@
+//! Components that know no feature, and the frame that all signed-in pages stand in. They render
+//! what they are given; data, routes and rights are the features' business.
+
+mod banner;
+pub(crate) mod browser;
+mod button;
+mod copy_button;
+mod data_table;
+mod dialog;
+mod entry;
+mod error_page;
+mod field;
+mod frame;
+mod head;
+mod icon;
+mod local_times;
+mod mark;
+mod snippets;
+mod time_ago;
+mod toaster;
+
+pub use banner::{Banner, Note, Tone};
+pub use button::{ButtonLook, LinkButton, SubmitButton};
+pub use copy_button::CopyButton;
+pub use data_table::{Column, DataTable};
+pub use dialog::Dialog;
+pub use entry::Entry;
+pub use error_page::ErrorPage;
+pub use field::{FieldError, TextField};
+pub use frame::{Frame, PageHead};
+pub use head::DocumentHead;
+pub use icon::{Icon, IconName};
+pub use local_times::LocalTimes;
+pub use mark::Mark;
+pub use snippets::{Snippet, Snippets};
+pub use time_ago::TimeAgo;
+pub use toaster::Toaster;

@@ -1,0 +1,147 @@
+//! The frame of every signed-in page: navigation, banners, the live region.
+
+use leptos::prelude::*;
+use leptos::server_fn::ServerFn;
+
+use super::banner::{Banner, Tone};
+use super::icon::{Icon, IconName};
+use super::local_times::LocalTimes;
+use super::mark::Mark;
+use super::toaster::Toaster;
+use crate::appearance::{Theme, ThemeChoice};
+use crate::auth::SignOut;
+use crate::keys::AccountView;
+
+/// Navigation at the left (a bar at the bottom on phones), banners for what blocks work, the page.
+#[component]
+pub fn Frame(
+    /// The account and who looks at it.
+    account: AccountView,
+    /// A line about what the last post led to.
+    #[prop(optional_no_strip)]
+    notice: Option<String>,
+    /// Gateways heard lately, where the page knows.
+    #[prop(optional)]
+    live_gateways: Option<u32>,
+    /// Whether the page is a form or a text rather than a table.
+    #[prop(optional)]
+    narrow: bool,
+    /// The page, beginning with a `PageHead`.
+    children: Children,
+) -> impl IntoView {
+    let billing = account.billing_active;
+    let class = if narrow { "page page-narrow" } else { "page" };
+    view! {
+        <a class="skip-link" href="#main">
+            "Skip to the page"
+        </a>
+        <div class="frame">
+            <Navigation account />
+            <div class="frame-body">
+                {(!billing).then(|| view! { <BillingBanner /> })}
+                {(live_gateways == Some(0)).then(|| view! { <GatewayBanner /> })}
+                <main id="main" class=class tabindex="-1">
+                    {children()}
+                </main>
+            </div>
+        </div>
+        <Toaster notice=notice.unwrap_or_default() />
+        <LocalTimes />
+    }
+}
+
+/// A page's title, what it is about, and its acts.
+#[component]
+pub fn PageHead(
+    /// The page's name.
+    #[prop(into)]
+    title: String,
+    /// One sentence under it.
+    #[prop(optional, into)]
+    lead: Option<String>,
+    /// The buttons at the right.
+    #[prop(optional)]
+    children: Option<Children>,
+) -> impl IntoView {
+    view! {
+        <header class="page-head">
+            <div>
+                <h1 class="page-title">{title}</h1>
+                {lead.map(|text| view! { <p class="page-lead">{text}</p> })}
+            </div>
+            {children.map(|children| view! { <div class="actions">{children()}</div> })}
+        </header>
+    }
+}
+
+#[component]
+fn BillingBanner() -> impl IntoView {
+    view! {
+        <Banner tone=Tone::Warn>
+            "This account has no active billing method, so the gateway refuses every request with 402. \
+             Keys can be created and changed meanwhile. Ask whoever runs this service to activate billing."
+        </Banner>
+    }
+}
+
+#[component]
+fn GatewayBanner() -> impl IntoView {
+    view! {
+        <Banner tone=Tone::Warn>
+            "No gateway has been heard from in the last 30 seconds. Keys can be changed; requests are not \
+             answered until one is back."
+        </Banner>
+    }
+}
+
+#[component]
+fn Navigation(account: AccountView) -> impl IntoView {
+    let keys = format!("/a/{}/keys", account.slug);
+    view! {
+        <nav class="frame-nav" aria-label="Main">
+            <div class="frame-account">
+                <Mark />
+                <div class="frame-account-text">
+                    <span class="frame-account-name">{account.name}</span>
+                    <span class="meta">{account.role}</span>
+                </div>
+            </div>
+            <ul class="frame-links">
+                <li>
+                    <a class="nav-item" href=keys aria-current="page">
+                        <Icon name=IconName::KeyRound />
+                        "API keys"
+                    </a>
+                </li>
+            </ul>
+            <div class="nav-foot">
+                <PersonalMenu email=account.email />
+            </div>
+        </nav>
+    }
+}
+
+/// Who is signed in, and the way out. A `details` element: it opens without scripts.
+#[component]
+fn PersonalMenu(email: String) -> impl IntoView {
+    view! {
+        <details class="menu">
+            <summary class="nav-item">
+                <Icon name=IconName::CircleUser />
+                <span class="menu-name">{email.clone()}</span>
+            </summary>
+            <div class="menu-sheet">
+                <p class="menu-head meta">"Signed in as " {email}</p>
+                <div class="menu-rule"></div>
+                <ThemeChoice current=use_context::<Theme>().unwrap_or_default() />
+                <div class="menu-rule"></div>
+                <form method="post" action=SignOut::PATH>
+                    <button type="submit" class="nav-item">
+                        <Icon name=IconName::LogOut />
+                        "Sign out"
+                    </button>
+                </form>
+            </div>
+        </details>
+    }
+}
