@@ -34,28 +34,20 @@ const SLUG_TRIES: usize = 8;
 
 pub(super) async fn load_login() -> Result<LoginView, AppError> {
     respond("load_login", async move |visit| {
-        if go_in(&visit).await? {
-            return Err(AppError::NotFound.into());
+        // Whoever is signed in already wants their keys.
+        if let Some(viewer) = visit.viewer().await?
+            && let Some(slug) = session::first_account(&visit.state, &viewer).await?
+        {
+            return Err(visit.redirect(&format!("/a/{slug}/keys")));
         }
         Ok(LoginView { brand: visit.state.config.brand.clone(), flash: visit.take_flash() })
     })
     .await
 }
 
-/// Sends a browser that is signed in already to its keys; false if it is not.
-async fn go_in(visit: &Visit) -> Result<bool, Failure> {
-    let Some(viewer) = visit.viewer().await? else { return Ok(false) };
-    let Some(slug) = session::first_account(&visit.state, &viewer).await? else { return Ok(false) };
-    visit.redirect(&format!("/a/{slug}/keys"));
-    Ok(true)
-}
-
 pub(super) async fn load_code() -> Result<CodeView, AppError> {
     respond("load_code", async move |visit| {
-        let Some(pending) = Pending::read(&visit) else {
-            visit.redirect("/login");
-            return Err(AppError::NotFound.into());
-        };
+        let Some(pending) = Pending::read(&visit) else { return Err(visit.redirect("/login")) };
         Ok(CodeView {
             brand: visit.state.config.brand.clone(),
             resend_in_seconds: pending.resend_in_seconds(),
@@ -201,7 +193,7 @@ async fn open_account(visit: &Visit, owner: UserId, email: &EmailAddress) -> Res
     Err(Failure::Fault("no free slug was found for a new account".into()))
 }
 
-/// Ends the session and asks the browser to forget what it holds of this site. Harmless without a session.
+/// Ends the session and asks the browser to forget what it stored of this site. Harmless without a session.
 pub(super) async fn sign_out() -> Result<Done, AppError> {
     respond("sign_out", async move |visit| {
         if let Some(token) = visit.cookie(session::COOKIE).and_then(Token::parse) {
@@ -209,8 +201,10 @@ pub(super) async fn sign_out() -> Result<Done, AppError> {
             sessions::close(&visit.state.pool, &token.hash()).await?;
         }
         visit.set_cookie(session::COOKIE, "", 0);
-        let everything = HeaderValue::from_static("\"cache\", \"cookies\", \"storage\"");
-        visit.set_header(HeaderName::from_static("clear-site-data"), everything);
+        // Not "cookies", which would reach every other site of the operator's domain; ours went a line above. Not
+        // "cache": no page of ours is ever stored.
+        let stored = HeaderValue::from_static("\"storage\"");
+        visit.set_header(HeaderName::from_static("clear-site-data"), stored);
         Ok(Done { notice: String::new(), next: "/login".to_owned() })
     })
     .await

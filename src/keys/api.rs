@@ -183,6 +183,8 @@ pub struct KeyChange {
     pub receipt: String,
     /// The whole line to show: `Disabled build-bot. Enforced on 1/1 gateways in 9 ms.`
     pub notice: String,
+    /// Where a plain form post goes next; empty is the page it came from.
+    pub next: String,
 }
 
 /// The list. `after` is the keyset cursor of a `next_page` address, or empty.

@@ -1,20 +1,182 @@
-//! API keys, on the server.
+//! API keys, on the server: what the pages show, and the changes a member makes.
+
+mod create;
+mod rows;
+
+use std::time::Instant;
+
+use domain::KeyId;
+use domain::key::KeyStatus;
+use serde_json::json;
+use store::audit::{self, Action, Event};
+use store::keys::{self, StatusChange};
+use store::{TenantTx, gateways, policy};
 
 use super::{KeyChange, KeyFilter, KeysView, NewKeyView, RevokeView};
 use crate::error::AppError;
+use crate::server::receipt;
+use crate::server::session::Role;
+use crate::server::{Failure, Member, respond_as, text};
 
-pub(super) async fn load_keys(_s: String, _f: KeyFilter, _a: String) -> Result<KeysView, AppError> {
-    Err(AppError::Unavailable)
+pub use create::create;
+pub use rows::account_view;
+use rows::{cursor, key_row, parse_cursor, show};
+
+/// Who may create, switch and revoke keys, or stronger.
+pub(super) const MAY_EDIT: Role = Role::Developer;
+const PAGE: usize = 50;
+/// Counts above this are told as `1 000+`.
+const COUNTED: i64 = 1_000;
+
+pub(super) async fn load_keys(slug: String, filter: KeyFilter, after: String) -> Result<KeysView, AppError> {
+    respond_as("load_keys", slug, Role::Viewer, async move |member| {
+        let pool = &member.visit.state.pool;
+        let mut tx = TenantTx::begin(pool, member.membership.account_id).await?;
+        let most = i64::try_from(PAGE).unwrap_or(i64::MAX);
+        let mut page = keys::list(&mut tx, show(filter), parse_cursor(&after), most + 1).await?;
+        let counts = keys::count(&mut tx, COUNTED).await?;
+        tx.commit().await?;
+        let live = gateways::list_live(pool, receipt::SILENT_AFTER_SECONDS).await?;
+        let more = page.len() > PAGE;
+        page.truncate(PAGE);
+        let next_page = page.last().filter(|_| more).map(|last| {
+            format!("/a/{}/keys?status={}&after={}", member.membership.slug, filter.as_str(), cursor(last))
+        });
+        Ok(KeysView {
+            account: account_view(&member),
+            rows: page.iter().map(key_row).collect(),
+            filter,
+            active_count: count_text(counts.live),
+            revoked_count: count_text(counts.revoked),
+            any_keys: counts.live + counts.revoked > 0,
+            gateway_url: member.visit.state.config.gateway_base_url(),
+            live_gateways: u32::try_from(live.len()).unwrap_or(u32::MAX),
+            next_page,
+            flash: member.visit.take_flash(),
+        })
+    })
+    .await
 }
-pub(super) async fn load_new_key(_s: String) -> Result<NewKeyView, AppError> {
-    Err(AppError::Unavailable)
+
+fn count_text(count: i64) -> String {
+    if count > COUNTED { format!("{}+", text::count(COUNTED)) } else { text::count(count) }
 }
-pub(super) async fn load_revoke(_s: String, _k: String) -> Result<RevokeView, AppError> {
-    Err(AppError::Unavailable)
+
+pub(super) async fn load_new_key(slug: String) -> Result<NewKeyView, AppError> {
+    respond_as("load_new_key", slug, MAY_EDIT, async move |member| {
+        let form_id = store::new_id().to_string();
+        Ok(NewKeyView { account: account_view(&member), form_id, name: String::new(), error: None })
+    })
+    .await
 }
-pub(super) async fn set_key_enabled(_: String, _: String, _: bool, _: i64) -> Result<KeyChange, AppError> {
-    Err(AppError::Unavailable)
+
+pub(super) async fn load_revoke(slug: String, key: String) -> Result<RevokeView, AppError> {
+    respond_as("load_revoke", slug, MAY_EDIT, async move |member| {
+        let mut tx = TenantTx::begin(&member.visit.state.pool, member.membership.account_id).await?;
+        let key = keys::find(&mut tx, key_id(&key)?).await?.ok_or(AppError::NotFound)?;
+        tx.commit().await?;
+        let flash = member.visit.take_flash();
+        Ok(RevokeView { account: account_view(&member), key: key_row(&key), flash })
+    })
+    .await
 }
-pub(super) async fn revoke_key(_: String, _: String, _: i64) -> Result<KeyChange, AppError> {
-    Err(AppError::Unavailable)
+
+/// A text that is no id is the id of nothing.
+fn key_id(text: &str) -> Result<KeyId, AppError> {
+    text.parse().map_err(|_| AppError::NotFound)
+}
+
+pub(super) async fn set_key_enabled(
+    slug: String,
+    key: String,
+    enabled: bool,
+    row_version: i64,
+) -> Result<KeyChange, AppError> {
+    respond_as("set_key_enabled", slug, MAY_EDIT, async move |member| {
+        let to = if enabled { KeyStatus::Enabled } else { KeyStatus::Disabled };
+        change_status(&member, key_id(&key)?, to, Some(row_version), String::new()).await
+    })
+    .await
+}
+
+/// Revoking does not ask which version was seen: whatever else happened to the key, it should stop.
+pub(super) async fn revoke_key(slug: String, key: String, _row_version: i64) -> Result<KeyChange, AppError> {
+    respond_as("revoke_key", slug, MAY_EDIT, async move |member| {
+        let next = format!("/a/{}/keys", member.membership.slug);
+        change_status(&member, key_id(&key)?, KeyStatus::Revoked, None, next).await
+    })
+    .await
+}
+
+/// Changes the status and writes the event in one transaction, then waits for the gateways.
+async fn change_status(
+    member: &Member,
+    id: KeyId,
+    to: KeyStatus,
+    seen: Option<i64>,
+    next: String,
+) -> Result<KeyChange, Failure> {
+    let mut tx = TenantTx::begin(&member.visit.state.pool, member.membership.account_id).await?;
+    let change = keys::set_status(&mut tx, id, to).await?;
+    let key = keys::find(&mut tx, id).await?.ok_or(AppError::NotFound)?;
+    match change {
+        StatusChange::NotFound => return Err(AppError::NotFound.into()),
+        StatusChange::Refused { .. } => return Err(already_revoked().into()),
+        StatusChange::Unchanged { .. } => {}
+        StatusChange::Changed { from, name } => {
+            if seen.is_some_and(|seen| seen + 1 != key.row_version) {
+                return Err(changed_meanwhile(from, to).into());
+            }
+            let detail = json!({ "from": from.as_str(), "to": to.as_str() });
+            let event = Event { action: action(to), target: Some(id.0), target_name: &name, detail };
+            let user_agent = member.visit.browser();
+            audit::insert(&mut tx, member.visit.actor(&member.viewer, &user_agent), event).await?;
+        }
+    }
+    tx.commit().await?;
+    let receipt = receipt_after_commit(member).await;
+    let notice = format!("{} {}. {receipt}.", done_word(to), key.name);
+    Ok(KeyChange { key: key_row(&key), receipt, notice, next })
+}
+
+/// The receipt for what was just committed. It cannot undo the change, so a fault here is only told.
+async fn receipt_after_commit(member: &Member) -> String {
+    let pool = &member.visit.state.pool;
+    let since = Instant::now();
+    let told = async { receipt::wait(pool, policy::version(pool).await?, since).await }.await;
+    told.unwrap_or_else(|error| {
+        tracing::error!(%error, "a change is saved, but its receipt could not be read");
+        "It is saved; whether the gateways know of it could not be checked".to_owned()
+    })
+}
+
+const fn action(to: KeyStatus) -> Action {
+    match to {
+        KeyStatus::Enabled => Action::KeyEnabled,
+        KeyStatus::Disabled => Action::KeyDisabled,
+        KeyStatus::Revoked | KeyStatus::Deleted => Action::KeyRevoked,
+    }
+}
+
+const fn done_word(to: KeyStatus) -> &'static str {
+    match to {
+        KeyStatus::Enabled => "Enabled",
+        KeyStatus::Disabled => "Disabled",
+        KeyStatus::Revoked | KeyStatus::Deleted => "Revoked",
+    }
+}
+
+fn already_revoked() -> AppError {
+    let message = "This key is revoked, which cannot be undone. Create a new key instead.".to_owned();
+    AppError::Conflict { message }
+}
+
+fn changed_meanwhile(is: KeyStatus, wanted: KeyStatus) -> AppError {
+    let message = format!(
+        "This key was changed meanwhile: it is {} now, and you wanted it {}. Look again, then repeat it if you \
+         still want to.",
+        is.as_str(),
+        wanted.as_str()
+    );
+    AppError::Conflict { message }
 }

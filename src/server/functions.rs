@@ -20,7 +20,8 @@ use crate::error::AppError;
 
 /// Where server functions live.
 const PREFIX: &str = "/api/";
-const FORM: &str = "application/x-www-form-urlencoded";
+/// What a form without files is sent as.
+pub const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Whether a path is a server function's and not a page's.
 #[must_use]

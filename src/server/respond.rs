@@ -27,6 +27,8 @@ use crate::error::AppError;
 pub enum Failure {
     /// The caller is told as it stands.
     Refused(AppError),
+    /// The browser is sent to another page, by [`Visit::redirect`].
+    Elsewhere,
     /// The database or another part cannot be reached; the caller is told that, the log says what.
     Unavailable(Box<dyn Error + Send + Sync>),
     /// Something that should not happen; the caller gets a reference into the log.
@@ -68,6 +70,7 @@ impl Failure {
     pub fn tell(self, what: &str) -> AppError {
         match self {
             Self::Refused(error) => error,
+            Self::Elsewhere => AppError::NotFound,
             Self::Unavailable(cause) => {
                 tracing::error!(what, cause = chain(&*cause), "a part this needs cannot be reached");
                 AppError::Unavailable
@@ -146,12 +149,17 @@ impl Visit {
         flash
     }
 
-    /// Sends the browser elsewhere instead of showing this page.
-    pub fn redirect(&self, path: &str) {
-        if let Ok(path) = HeaderValue::from_str(path) {
+    /// Sends the browser elsewhere instead of showing this page, and ends the page's loader. A direct call gets the
+    /// error only: our scripts decide where to go.
+    #[must_use]
+    pub fn redirect(&self, path: &str) -> Failure {
+        if self.is_page()
+            && let Ok(path) = HeaderValue::from_str(path)
+        {
             self.response.insert_header(LOCATION, path);
             self.response.set_status(StatusCode::SEE_OTHER);
         }
+        Failure::Elsewhere
     }
 
     /// The client's address, proxies considered.
@@ -189,7 +197,7 @@ impl Visit {
             return;
         }
         if *error == AppError::Unauthenticated {
-            self.redirect("/login");
+            let _elsewhere = self.redirect("/login");
         } else if let Ok(status) = StatusCode::from_u16(error.status()) {
             self.response.set_status(status);
         }
@@ -202,8 +210,14 @@ where
     Fut: Future<Output = Result<T, Failure>> + Send,
 {
     let Some(visit) = Visit::from_context() else { return Err(AppError::Transport) };
-    let outcome = work(visit.clone()).await.map_err(|failure| failure.tell(name));
-    outcome.inspect_err(|error| visit.answer(error))
+    work(visit.clone()).await.map_err(|failure| {
+        let elsewhere = matches!(failure, Failure::Elsewhere);
+        let error = failure.tell(name);
+        if !elsewhere {
+            visit.answer(&error);
+        }
+        error
+    })
 }
 
 /// A signed-in person in an account, with a role that suffices.

@@ -1,1 +1,10 @@
-//! The console, tested over its real router and a real database.
+//! The console, tested over its real router, a real database and a real mail server, all in process.
+
+mod guard;
+mod keys;
+mod mail;
+mod safety;
+mod sessions;
+mod sign_in;
+mod support;
+mod tenancy;

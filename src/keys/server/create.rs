@@ -1,0 +1,144 @@
+//! `POST /a/{slug}/keys`: makes a key and shows its secret, once.
+//!
+//! A plain route and no server function: its answer is the page with the secret, never stored by anyone on
+//! the way, and it works without scripts. Each form carries a one-time id, so that a double click, a repeat
+//! or a reload makes no second key and shows no secret again.
+
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use domain::KeyId;
+use domain::key::KeyName;
+use domain::secret::{PlainSecret, mask};
+use serde_json::json;
+use store::audit::{self, Action, Event};
+use store::keys::{self, InsertKeyError, Key, NewKey, NewSecret};
+use store::{TenantTx, accounts};
+use uuid::Uuid;
+
+use super::{MAY_EDIT, account_view, receipt_after_commit};
+use crate::error::AppError;
+use crate::keys::{CreateOutcome, CreatedKeyView, NewKeyView};
+use crate::server::secrets::random;
+use crate::server::{AppState, Failure, Member, Visit, documents, functions, router};
+
+/// Answers the form of `/a/{slug}/keys/new`.
+pub async fn create(State(state): State<AppState>, Path(slug): Path<String>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    if !functions::has_content_type(&parts.headers, functions::FORM) {
+        return StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response();
+    }
+    let Some(body) = router::read_body(&parts.headers, body).await else {
+        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    };
+    let visit = Visit::of(state, parts.clone());
+    let outcome = match answer(visit.clone(), &slug, &functions::fields(&body)).await {
+        Ok(outcome) => outcome,
+        Err(failure) => CreateOutcome::Failed(failure.tell("create_key")),
+    };
+    let status = match &outcome {
+        CreateOutcome::Created(_) => StatusCode::OK,
+        CreateOutcome::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        CreateOutcome::Failed(AppError::Unauthenticated) => return Redirect::to("/login").into_response(),
+        CreateOutcome::Failed(error) => {
+            StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        }
+    };
+    documents::render(&visit, Request::from_parts(parts, Body::empty()), status, outcome).await
+}
+
+async fn answer(visit: Visit, slug: &str, posted: &[(String, String)]) -> Result<CreateOutcome, Failure> {
+    let member = Member::admit(visit, slug, MAY_EDIT).await?;
+    let field = |wanted: &str| posted.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
+    let form_id: Uuid = field("form_id").and_then(|text| text.parse().ok()).ok_or(AppError::Malformed)?;
+    let typed = field("name").ok_or(AppError::Malformed)?;
+    match make(&member, form_id, typed).await {
+        Ok(made) => Ok(CreateOutcome::Created(Box::new(created_view(&member, made).await))),
+        Err(Failure::Refused(error @ AppError::Invalid { .. })) => {
+            Ok(CreateOutcome::Refused(Box::new(NewKeyView {
+                account: account_view(&member),
+                form_id: form_id.to_string(),
+                name: typed.to_owned(),
+                error: Some(error),
+            })))
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// A key, and its secret if this request made it.
+struct Made {
+    key: Key,
+    secret: Option<PlainSecret>,
+}
+
+async fn make(member: &Member, form_id: Uuid, typed: &str) -> Result<Made, Failure> {
+    if let Some(made) = made_before(member, form_id).await? {
+        return Ok(made);
+    }
+    let name = KeyName::parse(typed).map_err(|error| AppError::invalid("name", format!("{error}.")))?;
+    let config = &member.visit.state.config;
+    let secret = PlainSecret::from_entropy(&config.key_prefix, &random()?);
+    let mut tx = TenantTx::begin(&member.visit.state.pool, member.membership.account_id).await?;
+    let group = accounts::find_default_group(&mut tx).await?.ok_or("the account has no default group");
+    let id = KeyId(store::new_id());
+    let new = NewKey {
+        id,
+        group: group.map_err(|error| Failure::Fault(error.into()))?,
+        name: &name,
+        created_by: member.viewer.user,
+        secret: NewSecret {
+            public_id: &secret.public_id(),
+            digest: config.key_pepper.digest(&secret),
+            pepper_version: config.key_pepper.version(),
+            prefix: config.key_prefix.as_str(),
+            last4: secret.last4(),
+            form_id,
+        },
+    };
+    match keys::insert(&mut tx, new).await {
+        Ok(()) => {}
+        Err(InsertKeyError::NameTaken) => {
+            let message = "Another key of this account has this name. Choose a different one.";
+            return Err(AppError::invalid("name", message).into());
+        }
+        Err(InsertKeyError::FormUsed(_)) => {
+            // The same form, sent twice at once, and the other one was first.
+            drop(tx);
+            return made_before(member, form_id).await?.ok_or_else(|| AppError::NotFound.into());
+        }
+        Err(InsertKeyError::Store(error)) => return Err(error.into()),
+    }
+    let user_agent = member.visit.browser();
+    let detail = json!({ "public_id": secret.public_id().as_str() });
+    let event = Event { action: Action::KeyCreated, target: Some(id.0), target_name: name.as_str(), detail };
+    audit::insert(&mut tx, member.visit.actor(&member.viewer, &user_agent), event).await?;
+    let key = keys::find(&mut tx, id).await?.ok_or(AppError::NotFound)?;
+    tx.commit().await?;
+    Ok(Made { key, secret: Some(secret) })
+}
+
+/// The key that this form has made already, if it has.
+async fn made_before(member: &Member, form_id: Uuid) -> Result<Option<Made>, Failure> {
+    let mut tx = TenantTx::begin(&member.visit.state.pool, member.membership.account_id).await?;
+    let Some(id) = keys::find_by_form(&mut tx, form_id).await? else { return Ok(None) };
+    let key = keys::find(&mut tx, id).await?.ok_or(AppError::NotFound)?;
+    tx.commit().await?;
+    Ok(Some(Made { key, secret: None }))
+}
+
+async fn created_view(member: &Member, made: Made) -> CreatedKeyView {
+    let Made { key, secret } = made;
+    let receipt = if secret.is_some() { receipt_after_commit(member).await } else { String::new() };
+    CreatedKeyView {
+        account: account_view(member),
+        mask: mask(&key.prefix, &key.last4),
+        name: key.name,
+        already_shown: secret.is_none(),
+        secret: secret.map(|secret| secret.expose().to_owned()),
+        public_id: key.public_id,
+        gateway_url: member.visit.state.config.gateway_base_url(),
+        receipt,
+    }
+}
