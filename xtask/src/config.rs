@@ -17,6 +17,7 @@ pub struct Config {
     pub upstream_api_key: Option<String>,
     /// `XDG_RUNTIME_DIR`: short, ours alone, gone after logout.
     pub runtime_dir: Option<PathBuf>,
+    pub rustup_home: Option<PathBuf>,
     pub target_dir: Option<PathBuf>,
     pub no_colour: bool,
 }
@@ -43,6 +44,7 @@ impl Config {
             database: own_database(),
             upstream_api_key: text("UPSTREAM_API_KEY"),
             runtime_dir: path("XDG_RUNTIME_DIR").filter(|dir| dir.is_dir()),
+            rustup_home: path("RUSTUP_HOME").or_else(|| Some(env::home_dir()?.join(".rustup"))),
             target_dir: path("CARGO_TARGET_DIR"),
             no_colour: env::var_os("NO_COLOR").is_some(),
         }

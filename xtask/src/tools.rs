@@ -13,12 +13,10 @@ use crate::{
     place::Place,
     process,
     report::Report,
-    toolchain::{Toolchain, Version, on_path},
+    toolchain::{Toolchain, on_path},
 };
 
 const CARGO_LEPTOS_VERSION: &str = "0.3.11";
-/// cargo-leptos's locked dependencies need it.
-const CARGO_LEPTOS_LOCK_NEEDS: Version = Version::new(1, 96);
 
 /// One program from one crate, in a cache folder named for its version.
 #[derive(Debug)]
@@ -107,7 +105,7 @@ impl Tools {
         if !leptos.is_there(place) {
             report.during(
                 "installing cargo-leptos: it builds the browser part, about 6 min, once per machine",
-                || leptos.install(config, place, |cargo| compile_cargo_leptos(cargo, rust), rust),
+                || leptos.install(config, place, compile_cargo_leptos, rust),
             )?;
         }
         if !bindgen.is_there(place) {
@@ -132,14 +130,9 @@ impl Tools {
 
 /// A debug build does the same work and takes a fifth of the time to make; without downloads a missing tool is a clear
 /// error instead of a hang.
-fn compile_cargo_leptos(cargo: &mut Command, rust: &Toolchain) {
-    cargo.args(["--debug", "--no-default-features", "--features", "no_downloads"]);
+fn compile_cargo_leptos(cargo: &mut Command) {
+    cargo.args(["--debug", "--locked", "--no-default-features", "--features", "no_downloads"]);
     cargo.env("CARGO_PROFILE_DEV_DEBUG", "0");
-    if rust.version >= CARGO_LEPTOS_LOCK_NEEDS {
-        cargo.arg("--locked");
-    } else {
-        cargo.env("CARGO_RESOLVER_INCOMPATIBLE_RUST_VERSIONS", "fallback");
-    }
 }
 
 /// Not `--locked`: its lock file names versions that registry mirrors may lack. Less optimised: it runs for seconds.

@@ -33,10 +33,10 @@ pub fn with_wasm(config: &Config, place: &Place, report: Report) -> Result<Toolc
     let Some(found) = Toolchain::at(Path::new(BIN), config, place) else {
         return none_found("Debian's rustc-web was installed and does not run.");
     };
-    if !found.knows_wasm() {
+    if !found.knows_wasm(place) {
         wasm_std::build(&found, place, report)?;
     }
-    match Toolchain::at(Path::new(BIN), config, place).filter(Toolchain::is_complete) {
+    match Toolchain::at(Path::new(BIN), config, place).filter(|found| found.is_complete(place)) {
         Some(complete) => Ok(complete),
         None => {
             none_found("Debian's Rust is older than the sources need, or its library for WASM does not load.")
