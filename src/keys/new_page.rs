@@ -22,6 +22,7 @@ pub fn NewKeyForm(
 ) -> impl IntoView {
     let NewKeyView { account, form_id, name, error } = form;
     let keys = format!("/a/{}/keys", account.slug);
+    let action = keys.clone();
     let name_error = error.as_ref().and_then(|error| error.for_field("name").map(str::to_owned));
     let other_error = error.filter(|_| name_error.is_none()).map(|error| error.to_string());
     view! {
@@ -32,7 +33,7 @@ pub fn NewKeyForm(
                 "API keys"
             </a>
             <PageHead title="Create an API key" />
-            <form class="form" method="post" action=keys.clone() novalidate>
+            <form class="form" method="post" action=action novalidate>
                 {other_error.map(|text| view! { <Note tone=Tone::Bad>{text}</Note> })}
                 <input type="hidden" name="form_id" value=form_id />
                 <TextField

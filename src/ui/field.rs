@@ -49,7 +49,7 @@ pub fn TextField(
     #[prop(optional, into)]
     placeholder: Option<&'static str>,
     /// The most characters it takes.
-    #[prop(optional, into)]
+    #[prop(optional)]
     maxlength: Option<u16>,
     /// Whether typing may begin at once.
     #[prop(optional)]

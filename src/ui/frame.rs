@@ -124,6 +124,7 @@ fn Navigation(account: AccountView) -> impl IntoView {
 /// Who is signed in, and the way out. A `details` element: it opens without scripts.
 #[component]
 fn PersonalMenu(email: String) -> impl IntoView {
+    let theme = use_context::<Theme>().unwrap_or_default();
     view! {
         <details class="menu">
             <summary class="nav-item">
@@ -133,7 +134,7 @@ fn PersonalMenu(email: String) -> impl IntoView {
             <div class="menu-sheet">
                 <p class="menu-head meta">"Signed in as " {email}</p>
                 <div class="menu-rule"></div>
-                <ThemeChoice current=use_context::<Theme>().unwrap_or_default() />
+                <ThemeChoice current=theme />
                 <div class="menu-rule"></div>
                 <form method="post" action=SignOut::PATH>
                     <button type="submit" class="nav-item">
