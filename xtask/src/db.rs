@@ -5,12 +5,12 @@ use std::{fs, path::Path, time::Duration};
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    compile::Workshop,
     config::Config,
     place::Place,
     postgres::{Kind, Postgres},
     process,
     report::Report,
+    toolchain::Toolchain,
 };
 
 const SCRATCH: &str = "latchkey_prepare";
@@ -19,7 +19,7 @@ const SCRATCH: &str = "latchkey_prepare";
 /// themselves while `store` is compiled against a database that has the migrations.
 pub fn prepare(
     check: bool,
-    workshop: &Workshop,
+    rust: &Toolchain,
     postgres: &Postgres,
     place: &Place,
     report: Report,
@@ -29,7 +29,7 @@ pub fn prepare(
     empty(&written)?;
     postgres.fresh_database(SCRATCH)?;
     postgres.apply_migrations(SCRATCH, &place.root.join("migrations"))?;
-    compile_store(workshop, &postgres.superuser_url(SCRATCH), &written, place)?;
+    compile_store(rust, &postgres.superuser_url(SCRATCH), &written, place)?;
     postgres.drop_database(SCRATCH)?;
     if check {
         return compare(&committed, &written);
@@ -40,10 +40,10 @@ pub fn prepare(
 }
 
 /// In a target folder of its own, where making cargo forget `store` costs nobody else a compilation.
-fn compile_store(workshop: &Workshop, url: &str, written: &Path, place: &Place) -> Result<()> {
+fn compile_store(rust: &Toolchain, url: &str, written: &Path, place: &Place) -> Result<()> {
     let target = place.target.join("prepare");
     forget_store(&target.join("debug/.fingerprint"))?;
-    let mut cargo = workshop.rust.cargo();
+    let mut cargo = rust.cargo();
     cargo.args(["check", "--package", "store", "--all-targets", "--locked"]).current_dir(&place.root);
     cargo.env("CARGO_TARGET_DIR", target);
     cargo.env("DATABASE_URL", url).env("SQLX_OFFLINE", "false").env("SQLX_OFFLINE_DIR", written);

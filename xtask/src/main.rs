@@ -31,12 +31,12 @@ use std::{process::ExitCode, time::Instant};
 use anyhow::Result;
 
 use command::{Command, Db};
-use compile::Workshop;
 use config::Config;
 use place::Place;
 use postgres::{Kind, Postgres};
 use report::Report;
 use suite::Summary;
+use toolchain::Toolchain;
 
 fn main() -> ExitCode {
     let config = Config::from_environment();
@@ -80,17 +80,17 @@ fn run(asked: Command, config: &Config, report: Report) -> Result<()> {
 fn check(config: &Config, place: &Place, report: Report) -> Result<()> {
     interrupt::watch()?;
     let began = Instant::now();
-    let workshop = Workshop::open(config, place, report)?;
+    let rust = Toolchain::find_or_install(config, place, report)?;
     let mut summary = Summary::default();
-    let done = summary.run(check::steps(&workshop, place, &config.path), report);
+    let done = summary.run(check::steps(&rust, place, &config.path), report);
     summary.print(done.is_ok(), began.elapsed(), report);
     done
 }
 
 fn prepare(check: bool, config: &Config, place: &Place, report: Report) -> Result<()> {
     interrupt::watch()?;
-    let workshop = Workshop::open(config, place, report)?;
+    let rust = Toolchain::find_or_install(config, place, report)?;
     let postgres = Postgres::start(Kind::Test, config, place, report)?;
-    let done = db::prepare(check, &workshop, &postgres, place, report);
+    let done = db::prepare(check, &rust, &postgres, place, report);
     done.and(postgres.stop())
 }

@@ -31,6 +31,11 @@ const SUPERUSER: &str = "latchkey_owner";
 pub const CONSOLE_ROLE: &str = "latchkey_console";
 pub const GATEWAY_ROLE: &str = "latchkey_gateway";
 
+/// Where sqlx notes what it has applied; a migration may refer to it.
+const SQLX_RECORD: &str = "CREATE TABLE _sqlx_migrations (version bigint PRIMARY KEY, description text NOT NULL, \
+    installed_on timestamptz NOT NULL DEFAULT now(), success boolean NOT NULL, checksum bytea NOT NULL, \
+    execution_time bigint NOT NULL)";
+
 /// Which of the two clusters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -138,6 +143,7 @@ impl Postgres {
 
     /// Runs the migration files in order, without any program of ours: for when none can be compiled yet.
     pub fn apply_migrations(&self, database: &str, folder: &Path) -> Result<()> {
+        self.ask(database, SQLX_RECORD)?;
         let entries =
             std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
         let mut files: Vec<PathBuf> =

@@ -83,7 +83,7 @@ struct Bench<'a> {
 
 impl<'a> Bench<'a> {
     fn steps(self) -> Vec<Step<'a>> {
-        let mut steps = check::steps(self.workshop, self.place, &self.config.path);
+        let mut steps = check::steps(&self.workshop.rust, self.place, &self.config.path);
         steps.extend([
             Step::new("queries", "crates/store/.sqlx is what the queries need", move || self.queries()),
             Step::new("build", "every program and test", move || self.build()),
@@ -99,7 +99,7 @@ impl<'a> Bench<'a> {
     }
 
     fn queries(self) -> Result<()> {
-        db::prepare(true, self.workshop, self.postgres, self.place, self.report)
+        db::prepare(true, &self.workshop.rust, self.postgres, self.place, self.report)
     }
 
     /// Apart from the tests, so that the time of each is known.

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use anyhow::{Result, bail};
 
 use crate::{
-    compile::{HOST, Workshop},
+    compile::HOST,
     place::Place,
     process,
-    toolchain::WASM,
+    toolchain::{Toolchain, WASM},
 };
 
 /// Would bloat the browser's download, or shows that a server feature leaked into it.
@@ -17,7 +17,7 @@ const NOT_IN_WASM: [&str; 8] = ["tokio", "mio", "axum", "hyper", "sqlx", "store"
 const NOT_ON_HOST: [&str; 6] =
     ["aws-lc-rs", "aws-lc-sys", "openssl", "openssl-sys", "native-tls", "ring-compat"];
 
-pub fn check(workshop: &Workshop, place: &Place) -> Result<()> {
+pub fn check(rust: &Toolchain, place: &Place) -> Result<()> {
     let front = [
         "--package",
         "latchkey",
@@ -28,15 +28,15 @@ pub fn check(workshop: &Workshop, place: &Place) -> Result<()> {
         "--target",
         WASM,
     ];
-    refuse(&tree(workshop, place, &front)?, &NOT_IN_WASM, "the WASM build")?;
+    refuse(&tree(rust, place, &front)?, &NOT_IN_WASM, "the WASM build")?;
     let mut host = HOST.to_vec();
     // Every platform's: a ban that holds on this machine only is none.
     host.extend(["--target", "all"]);
-    refuse(&tree(workshop, place, &host)?, &NOT_ON_HOST, "the host build")
+    refuse(&tree(rust, place, &host)?, &NOT_ON_HOST, "the host build")
 }
 
-fn tree(workshop: &Workshop, place: &Place, selection: &[&str]) -> Result<String> {
-    let mut tree = workshop.rust.cargo();
+fn tree(rust: &Toolchain, place: &Place, selection: &[&str]) -> Result<String> {
+    let mut tree = rust.cargo();
     tree.arg("tree").args(selection).args(["--edges", "normal", "--prefix", "none", "--format", "{p}"]);
     process::output(tree.current_dir(&place.root))
 }
