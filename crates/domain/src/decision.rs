@@ -185,14 +185,14 @@ pub struct Facts<'a> {
     pub limits: &'a [LimitRoom],
 }
 
-/// A request that passed every step. Only [`decide`] makes one.
+/// A request that passed every step. Only [`decide`] makes one: other crates cannot, since it is non-exhaustive.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Admission {
     /// A slot of the rate window is to be taken.
     pub takes_rate_slot: bool,
     /// What to reserve, limit by limit.
     pub reserves: Vec<(LimitKind, i64)>,
-    _only_here: (),
 }
 
 /// A request that failed at a step.
@@ -243,7 +243,6 @@ pub fn decide(facts: &Facts<'_>) -> Result<Admission, Denial> {
     Ok(Admission {
         takes_rate_slot: facts.rate.is_some(),
         reserves: facts.limits.iter().map(|room| (room.kind, room.needed)).collect(),
-        _only_here: (),
     })
 }
 

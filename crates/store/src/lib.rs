@@ -1,1 +1,32 @@
-//! placeholder
+//! All of Latchkey's SQL. One module per aggregate; the only crate that knows sqlx.
+//!
+//! A tenant's rows are reached through a [`TenantTx`] only. What has no tenant yet (signing in, sessions, the list
+//! of a user's accounts) takes any executor and goes through the database's own short list of functions.
+#![warn(missing_docs, unreachable_pub)]
+
+pub mod accounts;
+pub mod audit;
+pub mod connect;
+pub mod gateways;
+pub mod keys;
+pub mod models;
+pub mod policy;
+pub mod sessions;
+pub mod sign_in;
+pub mod tenant;
+pub mod usage;
+
+pub use sqlx::postgres::{PgConnectOptions, PgListener};
+pub use sqlx::{PgConnection, PgPool};
+pub use tenant::TenantTx;
+
+/// A database fault. Never shown to a client: whoever meets one logs it and answers 503 or 500.
+pub type StoreError = sqlx::Error;
+
+/// Every migration, in order.
+pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");
+
+/// A new time-ordered id.
+pub fn new_id() -> uuid::Uuid {
+    uuid::Uuid::now_v7()
+}

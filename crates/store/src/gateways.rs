@@ -1,0 +1,76 @@
+//! Gateways and the policy version each enforces: what a receipt is made of.
+
+use sqlx::PgExecutor;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// The channel on which a gateway says that it enforces a new version. A hint, never the truth.
+pub const CHANNEL: &str = "latchkey_enforced";
+
+/// Writes down which version a gateway enforces, and that it lives; announces it on [`CHANNEL`].
+pub async fn acknowledge(
+    db: impl PgExecutor<'_>,
+    gateway: Uuid,
+    name: &str,
+    version: i64,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"WITH written AS (
+               INSERT INTO gateways (id, name, policy_version) VALUES ($1, $2, $3)
+               ON CONFLICT (id) DO UPDATE SET policy_version = excluded.policy_version, name = excluded.name,
+                   heard_at = now(), stopped_at = NULL
+               RETURNING policy_version
+           )
+           SELECT pg_notify('latchkey_enforced', policy_version::text) AS "notified: ()" FROM written"#,
+        gateway,
+        name,
+        version,
+    )
+    .fetch_one(db)
+    .await
+    .map(|_| ())
+}
+
+/// Writes down that a gateway lives and still enforces `version`, without announcing it.
+pub async fn beat(db: impl PgExecutor<'_>, gateway: Uuid, version: i64) -> sqlx::Result<()> {
+    sqlx::query!("UPDATE gateways SET heard_at = now(), policy_version = $2 WHERE id = $1", gateway, version)
+        .execute(db)
+        .await
+        .map(|_| ())
+}
+
+/// Writes down an orderly stop: nobody waits for this gateway any more.
+pub async fn stop(db: impl PgExecutor<'_>, gateway: Uuid) -> sqlx::Result<()> {
+    sqlx::query!("UPDATE gateways SET stopped_at = now() WHERE id = $1", gateway)
+        .execute(db)
+        .await
+        .map(|_| ())
+}
+
+/// A gateway that may be serving requests.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LiveGateway {
+    /// What the operator calls it.
+    pub name: String,
+    /// The version it enforces.
+    pub policy_version: i64,
+    /// When it was last heard.
+    pub heard_at: OffsetDateTime,
+    /// How long ago that is, in seconds.
+    pub unheard_seconds: i64,
+}
+
+/// Gateways heard within the last `seconds` and not stopped. One that is silent for 30 s refuses by itself.
+pub async fn list_live(db: impl PgExecutor<'_>, seconds: i32) -> sqlx::Result<Vec<LiveGateway>> {
+    sqlx::query_as!(
+        LiveGateway,
+        r#"SELECT name, policy_version, heard_at,
+                  floor(extract(epoch FROM clock_timestamp() - heard_at))::bigint AS "unheard_seconds!"
+           FROM gateways
+           WHERE stopped_at IS NULL AND heard_at > clock_timestamp() - make_interval(secs => $1)
+           ORDER BY name"#,
+        f64::from(seconds),
+    )
+    .fetch_all(db)
+    .await
+}

@@ -1,0 +1,65 @@
+//! What the gateway offers, and at which price.
+
+use domain::money::Price;
+use sqlx::PgExecutor;
+use time::OffsetDateTime;
+
+/// A model on offer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Model {
+    /// The name clients use.
+    pub id: String,
+    /// The name the upstream uses.
+    pub upstream_model: String,
+    /// What it costs.
+    pub price: Price,
+    /// Since when it is offered.
+    pub created_at: OffsetDateTime,
+}
+
+/// Every enabled model, by name.
+pub async fn list(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Model>> {
+    let rows = sqlx::query!(
+        "SELECT id, upstream_model, input_price, cached_input_price, output_price, created_at
+         FROM models WHERE enabled ORDER BY id"
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Model {
+            id: row.id,
+            upstream_model: row.upstream_model,
+            price: Price {
+                input: row.input_price,
+                cached_input: row.cached_input_price,
+                output: row.output_price,
+            },
+            created_at: row.created_at,
+        })
+        .collect())
+}
+
+/// Offers a model, or changes the one of that name. For the schema's owner.
+pub async fn upsert(
+    db: impl PgExecutor<'_>,
+    id: &str,
+    upstream_model: &str,
+    price: Price,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO models (id, upstream_model, input_price, cached_input_price, output_price)
+         VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (id) DO UPDATE SET upstream_model = excluded.upstream_model, enabled = true,
+             input_price = excluded.input_price, cached_input_price = excluded.cached_input_price,
+             output_price = excluded.output_price",
+        id,
+        upstream_model,
+        price.input,
+        price.cached_input,
+        price.output,
+    )
+    .execute(db)
+    .await
+    .map(|_| ())
+}

@@ -1,0 +1,185 @@
+//! The policy feed: what a gateway must know, in full and as changes since a version.
+
+use domain::key::KeyStatus;
+use domain::{AccountId, GroupId, KeyId, UserId};
+use futures_util::{Stream, TryStreamExt};
+use sqlx::{PgConnection, PgExecutor};
+use time::OffsetDateTime;
+
+use crate::accounts::BillingMode;
+
+/// The channel on which a new policy version is announced. Its payload is the version; a hint, never the truth.
+pub const CHANNEL: &str = "latchkey_policy";
+
+/// The present policy version.
+pub async fn version(db: impl PgExecutor<'_>) -> sqlx::Result<i64> {
+    sqlx::query_scalar!("SELECT version FROM policy_version").fetch_one(db).await
+}
+
+/// The policy version together with the database's time.
+#[derive(Clone, Copy, Debug)]
+pub struct Pulse {
+    /// The version.
+    pub version: i64,
+    /// The database's time.
+    pub now: OffsetDateTime,
+}
+
+/// One look at the version and the clock: a gateway's poll.
+pub async fn pulse(db: impl PgExecutor<'_>) -> sqlx::Result<Pulse> {
+    sqlx::query_as!(Pulse, r#"SELECT version, clock_timestamp() AS "now!" FROM policy_version"#)
+        .fetch_one(db)
+        .await
+}
+
+/// What changed after a version.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Changes {
+    /// The version these changes lead to.
+    pub version: i64,
+    /// The log does not reach back far enough: load everything.
+    pub incomplete: bool,
+    /// Keys made, changed or gone.
+    pub keys: Vec<KeyId>,
+    /// Groups made or changed.
+    pub groups: Vec<GroupId>,
+    /// Accounts made or changed.
+    pub accounts: Vec<AccountId>,
+    /// The list of models changed.
+    pub models: bool,
+}
+
+/// What changed after version `since`. One statement, so one moment: the version and the changes belong together.
+pub async fn list_changes(db: impl PgExecutor<'_>, since: i64) -> sqlx::Result<Changes> {
+    let rows = sqlx::query!(
+        r#"SELECT v.version AS "current!", c.version AS "version?", c.kind AS "kind?", c.id AS "id?"
+           FROM policy_version v LEFT JOIN policy_changes c ON c.version > $1 AND c.version <= v.version
+           ORDER BY c.version"#,
+        since,
+    )
+    .fetch_all(db)
+    .await?;
+    let mut changes = Changes { version: since, ..Changes::default() };
+    let mut reached = since;
+    for row in rows {
+        changes.version = row.current;
+        let (Some(version), Some(kind), Some(id)) = (row.version, row.kind, row.id) else { continue };
+        // Versions rise one by one, so a gap means that the log was cut.
+        changes.incomplete |= version > reached + 1;
+        reached = version;
+        match kind.as_str() {
+            "key" => changes.keys.push(KeyId(id)),
+            "group" => changes.groups.push(GroupId(id)),
+            "account" => changes.accounts.push(AccountId(id)),
+            _ => changes.models = true,
+        }
+    }
+    changes.incomplete |= reached < changes.version;
+    changes.keys.sort_unstable();
+    changes.keys.dedup();
+    Ok(changes)
+}
+
+/// One secret with what is decided about its key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SecretRow {
+    /// The look-up key.
+    pub digest: Vec<u8>,
+    /// The part that may be shown.
+    pub public_id: String,
+    /// When a retiring secret ends; `None` for the current one.
+    pub ends_at: Option<OffsetDateTime>,
+    /// Its key.
+    pub key_id: KeyId,
+    /// The key's account.
+    pub account_id: AccountId,
+    /// The key's group.
+    pub group_id: GroupId,
+    /// The key's environment.
+    pub environment: Option<String>,
+    /// What is decided about the key.
+    pub status: KeyStatus,
+    /// When the key ends.
+    pub expires_at: Option<OffsetDateTime>,
+    /// Who made the key.
+    pub created_by: UserId,
+}
+
+/// Streams every secret that could still matter. Run it in a repeatable-read transaction together with [`version`].
+pub fn stream_secrets(db: &mut PgConnection) -> impl Stream<Item = sqlx::Result<SecretRow>> + '_ {
+    sqlx::query_as!(
+        SecretRow,
+        r#"SELECT s.digest, s.public_id, s.ends_at, k.id AS "key_id: KeyId", k.account_id AS "account_id: AccountId",
+                  k.group_id AS "group_id: GroupId", k.environment, k.status AS "status: KeyStatus", k.expires_at,
+                  k.created_by AS "created_by: UserId"
+           FROM key_secrets s JOIN api_keys k ON k.id = s.key_id
+           WHERE k.status IN ('enabled', 'disabled') AND (s.ends_at IS NULL OR s.ends_at > now())"#
+    )
+    .fetch(db)
+}
+
+/// The secrets of these keys that could still matter. A key without any here is gone.
+pub async fn find_secrets(db: impl PgExecutor<'_>, keys: &[KeyId]) -> sqlx::Result<Vec<SecretRow>> {
+    let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+    sqlx::query_as!(
+        SecretRow,
+        r#"SELECT s.digest, s.public_id, s.ends_at, k.id AS "key_id: KeyId", k.account_id AS "account_id: AccountId",
+                  k.group_id AS "group_id: GroupId", k.environment, k.status AS "status: KeyStatus", k.expires_at,
+                  k.created_by AS "created_by: UserId"
+           FROM key_secrets s JOIN api_keys k ON k.id = s.key_id
+           WHERE k.id = ANY($1) AND k.status IN ('enabled', 'disabled') AND (s.ends_at IS NULL OR s.ends_at > now())"#,
+        &ids,
+    )
+    .fetch(db)
+    .try_collect()
+    .await
+}
+
+/// What is decided about an account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AccountRow {
+    /// The account.
+    pub id: AccountId,
+    /// How it pays.
+    pub billing: BillingMode,
+    /// Suspended by the operator.
+    pub suspended: bool,
+}
+
+/// The accounts named, or all of them.
+pub async fn list_accounts(
+    db: impl PgExecutor<'_>,
+    only: Option<&[AccountId]>,
+) -> sqlx::Result<Vec<AccountRow>> {
+    let ids: Option<Vec<_>> = only.map(|ids| ids.iter().map(|id| id.0).collect());
+    sqlx::query_as!(
+        AccountRow,
+        r#"SELECT id AS "id: AccountId", billing AS "billing: BillingMode", suspended_at IS NOT NULL AS "suspended!"
+           FROM accounts WHERE $1::uuid[] IS NULL OR id = ANY($1)"#,
+        ids.as_deref(),
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// What is decided about a group.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct GroupRow {
+    /// The group.
+    pub id: GroupId,
+    /// Archived groups serve nothing.
+    pub archived: bool,
+}
+
+/// The groups named, or all of them.
+pub async fn list_groups(db: impl PgExecutor<'_>, only: Option<&[GroupId]>) -> sqlx::Result<Vec<GroupRow>> {
+    let ids: Option<Vec<_>> = only.map(|ids| ids.iter().map(|id| id.0).collect());
+    sqlx::query_as!(
+        GroupRow,
+        r#"SELECT id AS "id: GroupId", archived_at IS NOT NULL AS "archived!"
+           FROM groups WHERE $1::uuid[] IS NULL OR id = ANY($1)"#,
+        ids.as_deref(),
+    )
+    .fetch_all(db)
+    .await
+}

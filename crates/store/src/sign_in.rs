@@ -1,0 +1,262 @@
+//! Codes sent to an email address: issued, counted, tried, used once.
+
+use domain::UserId;
+use domain::email::EmailAddress;
+use domain::sign_in::{CODE_LIFE, CODE_TRIES, SentLately};
+use ipnet::IpNet;
+use sqlx::{PgConnection, PgExecutor, PgPool};
+use uuid::Uuid;
+
+/// A code to be written down.
+#[derive(Clone, Copy, Debug)]
+pub struct NewCode<'a> {
+    /// Where it goes.
+    pub email: &'a EmailAddress,
+    /// SHA-256 of the asking browser's cookie.
+    pub browser_hash: &'a [u8; 32],
+    /// Fresh random bytes.
+    pub salt: &'a [u8; 16],
+    /// The code's digest under that salt.
+    pub digest: &'a [u8; 32],
+    /// The client's network.
+    pub network: IpNet,
+    /// The wider one around it.
+    pub wide_network: IpNet,
+}
+
+/// What became of a wish for a code.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Issued {
+    /// Written down; now send it.
+    Send,
+    /// The send limits say no; tell nobody.
+    Limited,
+}
+
+/// Writes a code down unless the send limits say no, and voids this browser's older codes. Codes of one address are
+/// issued one after the other, so two requests at once cannot both slip under a limit.
+pub async fn issue_code(pool: &PgPool, code: NewCode<'_>) -> sqlx::Result<Issued> {
+    let mut tx = pool.begin().await?;
+    lock_address(&mut tx, code.email).await?;
+    if !sent_lately(&mut tx, &code).await?.allows_another() {
+        return Ok(Issued::Limited);
+    }
+    sqlx::query!(
+        "UPDATE login_codes SET voided_at = now()
+         WHERE browser_hash = $1 AND consumed_at IS NULL AND voided_at IS NULL",
+        code.browser_hash,
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "INSERT INTO login_codes (id, email, browser_hash, salt, digest, network, wide_network, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, now() + make_interval(secs => $8))",
+        crate::new_id(),
+        code.email as &EmailAddress,
+        code.browser_hash,
+        code.salt,
+        code.digest,
+        code.network as IpNet,
+        code.wide_network as IpNet,
+        CODE_LIFE.as_seconds_f64(),
+    )
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(Issued::Send)
+}
+
+async fn lock_address(connection: &mut PgConnection, email: &EmailAddress) -> sqlx::Result<()> {
+    sqlx::query!(r#"SELECT pg_advisory_xact_lock(hashtextextended($1, 1)) AS "lock: ()""#, email.as_str())
+        .fetch_one(connection)
+        .await
+        .map(|_| ())
+}
+
+async fn sent_lately(connection: &mut PgConnection, code: &NewCode<'_>) -> sqlx::Result<SentLately> {
+    sqlx::query_as!(
+        SentLately,
+        r#"SELECT
+             (SELECT floor(extract(epoch FROM now() - max(created_at)))::bigint FROM login_codes
+              WHERE email = $1 AND created_at > now() - interval '1 day') AS seconds_since_last,
+             (SELECT count(*) FROM login_codes
+              WHERE email = $1 AND created_at > now() - interval '1 hour') AS "address_hour!",
+             (SELECT count(*) FROM login_codes
+              WHERE email = $1 AND created_at > now() - interval '1 day') AS "address_day!",
+             (SELECT count(*) FROM login_codes
+              WHERE network = $2 AND created_at > now() - interval '1 hour') AS "network_hour!",
+             (SELECT count(*) FROM login_codes
+              WHERE wide_network = $3 AND created_at > now() - interval '1 hour') AS "wide_network_hour!""#,
+        code.email as &EmailAddress,
+        code.network as IpNet,
+        code.wide_network as IpNet,
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// A code that a browser may still try.
+#[derive(Clone, Debug)]
+pub struct OpenCode {
+    /// Its row.
+    pub id: Uuid,
+    /// Where it was sent.
+    pub email: String,
+    /// Under which salt.
+    pub salt: Vec<u8>,
+    /// What the right code digests to. Compare in constant time.
+    pub digest: Vec<u8>,
+}
+
+/// The code this browser may try, if it has one that is alive.
+pub async fn find_code(db: impl PgExecutor<'_>, browser_hash: &[u8; 32]) -> sqlx::Result<Option<OpenCode>> {
+    sqlx::query_as!(
+        OpenCode,
+        "SELECT id, email, salt, digest FROM login_codes
+         WHERE browser_hash = $1 AND consumed_at IS NULL AND voided_at IS NULL AND tries < $2 AND expires_at > now()
+         ORDER BY created_at DESC LIMIT 1",
+        browser_hash,
+        CODE_TRIES,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Books one try, and uses the code up if the try was right. The row alone decides: dead by tries, time or use, it
+/// stays dead, whatever address or cookie the next try comes with. True once at most, however many try at once.
+pub async fn try_code(db: impl PgExecutor<'_>, code: Uuid, right: bool) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"UPDATE login_codes SET tries = tries + 1, consumed_at = CASE WHEN $2 THEN now() END
+           WHERE id = $1 AND consumed_at IS NULL AND voided_at IS NULL AND tries < $3 AND expires_at > now()
+           RETURNING consumed_at IS NOT NULL AS "used!""#,
+        code,
+        right,
+        CODE_TRIES,
+    )
+    .fetch_optional(db)
+    .await
+    .map(|used| used.unwrap_or(false))
+}
+
+/// The user of an address, made if there is none yet.
+pub async fn find_or_make_user(db: impl PgExecutor<'_>, email: &EmailAddress) -> sqlx::Result<UserId> {
+    sqlx::query_scalar!(
+        r#"SELECT sign_in_user($1, $2) AS "id!: UserId""#,
+        crate::new_id(),
+        email as &EmailAddress,
+    )
+    .fetch_one(db)
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::PgPool;
+
+    use super::*;
+    use crate::connect::as_role;
+
+    fn address(text: &str) -> EmailAddress {
+        EmailAddress::parse(text).unwrap()
+    }
+
+    fn new_code<'a>(email: &'a EmailAddress, browser: &'a [u8; 32], network: &str) -> NewCode<'a> {
+        NewCode {
+            email,
+            browser_hash: browser,
+            salt: &[1; 16],
+            digest: &[2; 32],
+            network: network.parse().unwrap(),
+            wide_network: "203.0.113.0/24".parse().unwrap(),
+        }
+    }
+
+    /// Moves every code into the past, as if that much time had gone by.
+    async fn age(pool: &PgPool, seconds: f64) {
+        sqlx::query!(
+            "UPDATE login_codes SET created_at = created_at - make_interval(secs => $1),
+                                    expires_at = expires_at - make_interval(secs => $1)",
+            seconds
+        )
+        .execute(pool)
+        .await
+        .unwrap();
+    }
+
+    #[sqlx::test(migrator = "crate::MIGRATOR")]
+    async fn a_right_code_works_once_however_many_try(pool: PgPool) {
+        let console = as_role(&pool, "latchkey_console").await.unwrap();
+        let ada = address("ada@example.com");
+        issue_code(&console, new_code(&ada, &[9; 32], "203.0.113.9/32")).await.unwrap();
+        let code = find_code(&console, &[9; 32]).await.unwrap().unwrap();
+        let tries = (0..30).map(|_| {
+            let console = console.clone();
+            tokio::spawn(async move { try_code(&console, code.id, true).await.unwrap() })
+        });
+        let mut used = 0;
+        for outcome in tries.collect::<Vec<_>>() {
+            used += i32::from(outcome.await.unwrap());
+        }
+        assert_eq!(used, 1);
+        assert!(find_code(&console, &[9; 32]).await.unwrap().is_none());
+    }
+
+    #[sqlx::test(migrator = "crate::MIGRATOR")]
+    async fn five_wrong_tries_kill_a_code_in_its_row(pool: PgPool) {
+        let ada = address("ada@example.com");
+        issue_code(&pool, new_code(&ada, &[9; 32], "203.0.113.9/32")).await.unwrap();
+        let code = find_code(&pool, &[9; 32]).await.unwrap().unwrap();
+        for _ in 0..5 {
+            assert!(!try_code(&pool, code.id, false).await.unwrap());
+        }
+        assert!(!try_code(&pool, code.id, true).await.unwrap());
+        assert!(find_code(&pool, &[9; 32]).await.unwrap().is_none());
+    }
+
+    #[sqlx::test(migrator = "crate::MIGRATOR")]
+    async fn a_code_dies_after_ten_minutes_and_by_a_newer_one_of_its_browser(pool: PgPool) {
+        let ada = address("ada@example.com");
+        issue_code(&pool, new_code(&ada, &[9; 32], "203.0.113.9/32")).await.unwrap();
+        let first = find_code(&pool, &[9; 32]).await.unwrap().unwrap();
+        assert!(find_code(&pool, &[8; 32]).await.unwrap().is_none(), "another browser has none");
+        age(&pool, 61.0).await;
+        issue_code(&pool, new_code(&ada, &[8; 32], "203.0.113.9/32")).await.unwrap();
+        assert!(find_code(&pool, &[9; 32]).await.unwrap().is_some(), "another browser's code voids nothing");
+        age(&pool, 61.0).await;
+        issue_code(&pool, new_code(&ada, &[9; 32], "203.0.113.9/32")).await.unwrap();
+        assert!(!try_code(&pool, first.id, true).await.unwrap());
+        age(&pool, 600.0).await;
+        assert!(find_code(&pool, &[9; 32]).await.unwrap().is_none());
+    }
+
+    #[sqlx::test(migrator = "crate::MIGRATOR")]
+    async fn send_limits_are_counted_in_the_database(pool: PgPool) {
+        let ada = address("ada@example.com");
+        let send = async || issue_code(&pool, new_code(&ada, &[9; 32], "203.0.113.9/32")).await.unwrap();
+        assert_eq!(send().await, Issued::Send);
+        assert_eq!(send().await, Issued::Limited, "within the minute");
+        for _ in 0..4 {
+            age(&pool, 60.0).await;
+            assert_eq!(send().await, Issued::Send);
+        }
+        age(&pool, 60.0).await;
+        assert_eq!(send().await, Issued::Limited, "the sixth within the hour");
+        age(&pool, 3600.0).await;
+        assert_eq!(send().await, Issued::Send);
+    }
+
+    #[sqlx::test(migrator = "crate::MIGRATOR")]
+    async fn one_network_cannot_spray_addresses(pool: PgPool) {
+        for n in 0..21 {
+            let target = address(&format!("user{n}@example.com"));
+            let outcome = issue_code(&pool, new_code(&target, &[9; 32], "203.0.113.9/32")).await.unwrap();
+            assert_eq!(outcome, if n < 20 { Issued::Send } else { Issued::Limited });
+        }
+    }
+
+    #[sqlx::test(migrator = "crate::MIGRATOR")]
+    async fn an_address_is_one_user(pool: PgPool) {
+        let first = find_or_make_user(&pool, &address("Ada@Example.com")).await.unwrap();
+        assert_eq!(find_or_make_user(&pool, &address("ada@example.com")).await.unwrap(), first);
+    }
+}
