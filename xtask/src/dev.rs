@@ -39,7 +39,7 @@ pub struct Options {
 pub fn run(options: &Options, config: &Config, place: &Place, report: Report) -> Result<()> {
     interrupt::watch()?;
     let began = Instant::now();
-    place.make_private()?;
+    let _lock = place.lock("dev")?;
     let upstream = upstream(options, config)?;
     let workshop = Workshop::open(config, place, report)?;
     let database = Database::open(config, place, report)?;

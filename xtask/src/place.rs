@@ -1,14 +1,14 @@
 //! Where things lie: the repository, its private folder `.latchkey/`, the user's cache.
 
 use std::{
-    fs::{self, OpenOptions, Permissions},
+    fs::{self, File, OpenOptions, Permissions, TryLockError},
     hash::{DefaultHasher, Hash, Hasher},
     io::Write,
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::config::Config;
 
@@ -36,6 +36,20 @@ impl Place {
         fs::create_dir_all(&self.private)?;
         fs::set_permissions(&self.private, Permissions::from_mode(0o711))?;
         Ok(())
+    }
+
+    /// Keeps a second `command` out of this repository for as long as the answer lives.
+    pub fn lock(&self, command: &str) -> Result<File> {
+        self.make_private()?;
+        let path = self.private.join(format!("{command}.lock"));
+        let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => {
+                bail!("another `cargo xtask {command}` is running in this repository")
+            }
+            Err(TryLockError::Error(error)) => Err(error.into()),
+        }
     }
 
     pub fn node_bin(&self) -> PathBuf {

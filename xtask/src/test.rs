@@ -62,6 +62,7 @@ fn prepare_and_run(
     report: Report,
     summary: &mut Summary,
 ) -> Result<()> {
+    let _lock = place.lock("test")?;
     let workshop = Workshop::open(config, place, report)?;
     let postgres = Postgres::start(Kind::Test, config, place, report)?;
     postgres.ensure_database(DATABASE)?;

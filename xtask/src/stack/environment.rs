@@ -138,6 +138,8 @@ pub fn specs(settings: &Settings, demo_key: &str) -> Variables {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn settings(upstream: Upstream) -> Settings {
@@ -182,5 +184,29 @@ mod tests {
         let real = gateway(&settings(real));
         assert_eq!(value(&real, "UPSTREAM_URL"), "https://api.example.com/v1");
         assert_eq!(value(&real, "UPSTREAM_API_KEY"), "k");
+    }
+
+    /// Every string in a source that is written like a variable, but for those of files and of development.
+    fn variables_in(source: &str) -> BTreeSet<String> {
+        let is_variable =
+            |text: &str| text.contains('_') && text.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+        let strings = source.split('"').skip(1).step_by(2).filter(|text| is_variable(text));
+        strings
+            .filter(|name| !name.ends_with("_FILE") && *name != "LEPTOS_WATCH")
+            .map(str::to_owned)
+            .collect()
+    }
+
+    #[test]
+    fn the_example_names_every_setting_of_both_programs() {
+        let read = |path: &str| {
+            std::fs::read_to_string(format!("{}/../{path}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+        };
+        let mut settings = variables_in(&read("src/server/config/cli.rs"));
+        settings.extend(variables_in(&read("crates/gateway/src/config.rs")));
+        let example = read(".env.example");
+        let lines = example.lines().filter(|line| !line.starts_with('#'));
+        let listed: BTreeSet<_> = lines.filter_map(|line| Some(line.split_once('=')?.0.to_owned())).collect();
+        assert_eq!(listed, settings);
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::{BufRead, BufReader, Read},
+    os::unix::process::CommandExt,
     path::PathBuf,
     process::{Child, Command, Stdio},
     thread,
@@ -34,8 +35,8 @@ pub struct Service {
 
 impl Service {
     /// Starts it in a process group of its own: Ctrl-C reaches us alone, and we stop things in order.
-    pub fn spawn(name: &'static str, mut command: Command, output: &Output) -> Result<Self> {
-        use std::os::unix::process::CommandExt;
+    pub fn spawn(name: &'static str, command: Command, output: &Output) -> Result<Self> {
+        let mut command = ending_with_us(command);
         command.stdin(Stdio::null()).process_group(0);
         let log = direct(&mut command, name, output)?;
         let mut child = command.spawn().with_context(|| format!("cannot start the {name}"))?;
@@ -82,6 +83,26 @@ impl Drop for Service {
             self.stop();
         }
     }
+}
+
+/// Where `setpriv` can ask the kernel, the service is told to stop when we are killed and cannot tell it ourselves.
+fn ending_with_us(command: Command) -> Command {
+    const ORDER: [&str; 3] = ["--pdeathsig", "TERM", "--"];
+    if !process::succeeds(Command::new("setpriv").args(ORDER).arg("true")) {
+        return command;
+    }
+    let mut wrapped = Command::new("setpriv");
+    wrapped.args(ORDER).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => wrapped.env(name, value),
+            None => wrapped.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        wrapped.current_dir(folder);
+    }
+    wrapped
 }
 
 fn direct(command: &mut Command, name: &str, output: &Output) -> Result<Option<PathBuf>> {
