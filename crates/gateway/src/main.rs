@@ -1,1 +1,56 @@
-fn main() {}
+//! `latchkey-gateway`: reads its configuration, serves until it is told to stop, stops in order.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Parser;
+use gateway::config::{Args, Config};
+use gateway::server::Gateway;
+use gateway::telemetry;
+use store::connect::lazy_pool;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// One to listen, one for the poll, the others for the ledger and for a full load meanwhile.
+const CONNECTIONS: u32 = 6;
+/// A full load streams its rows, so this bounds the wait for any of them, not the whole.
+const STATEMENT_TIME: Duration = Duration::from_secs(120);
+
+fn main() -> ExitCode {
+    let config = match Config::from_args(Args::parse()) {
+        Ok(config) => config,
+        Err(problems) => return fail(&anyhow::Error::new(problems)),
+    };
+    match run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+#[tokio::main]
+async fn run(config: Config) -> anyhow::Result<()> {
+    telemetry::init(&config.logs).context("the log cannot be set up")?;
+    let pool = lazy_pool(config.database_url.expose(), CONNECTIONS, STATEMENT_TIME)
+        .map_err(|_| anyhow::anyhow!("DATABASE_URL cannot be used"))?;
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be watched")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be watched")?;
+    let upstream = config.upstream.base.to_string();
+    let gateway = Gateway::start(config, pool).await?;
+    tracing::info!(address = %gateway.address(), %upstream, "listening");
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping");
+    gateway.stop().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Says why the program ends, on standard error and without a time stamp: the log may not be up.
+fn fail(error: &anyhow::Error) -> ExitCode {
+    use std::io::Write;
+    // Nobody is left to tell if this cannot be written.
+    let _ = writeln!(std::io::stderr(), "latchkey-gateway: {error:#}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,88 @@
+//! What a client gets: bodies, and the headers every answer carries.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use domain::RequestId;
+use http::header::{self, HeaderName};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+
+use crate::relay::Relay;
+
+/// The header that names the request, in every answer.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The body of an answer. It cannot fail: what goes wrong in a stream is said inside it.
+#[derive(Debug)]
+pub enum AnswerBody {
+    /// All of it.
+    Whole(Bytes),
+    /// Events as the upstream sends them.
+    Stream(Pin<Box<Relay>>),
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match &mut *self {
+            Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Stream(relay) => {
+                relay.as_mut().poll_next(context).map(|bytes| bytes.map(|b| Ok(Frame::data(b))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Whole(bytes) if bytes.is_empty())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
+            Self::Stream(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// An answer whose headers are complete but for those of its content.
+pub fn with_body(
+    status: StatusCode,
+    content_type: HeaderValue,
+    body: AnswerBody,
+    id: RequestId,
+) -> Response<AnswerBody> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, content_type);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    name_request(headers, id);
+    response
+}
+
+/// An answer of JSON.
+pub fn json(status: StatusCode, body: Bytes, id: RequestId) -> Response<AnswerBody> {
+    with_body(status, HeaderValue::from_static("application/json"), AnswerBody::Whole(body), id)
+}
+
+/// An answer of plain text.
+pub fn text(status: StatusCode, body: &'static str, id: RequestId) -> Response<AnswerBody> {
+    let content_type = HeaderValue::from_static("text/plain; charset=utf-8");
+    with_body(status, content_type, AnswerBody::Whole(Bytes::from_static(body.as_bytes())), id)
+}
+
+fn name_request(headers: &mut HeaderMap, id: RequestId) {
+    if let Ok(id) = HeaderValue::from_str(id.0.hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer())) {
+        headers.insert(REQUEST_ID, id);
+    }
+}

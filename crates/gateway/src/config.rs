@@ -1,0 +1,195 @@
+//! The gateway's configuration: read once from the environment, checked as a whole.
+//!
+//! Every problem is reported at once, by the name of its variable and never with a secret's value.
+
+mod check;
+mod secret;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use domain::secret::{KeyPrefix, Pepper};
+use http::Uri;
+
+use self::check::Checker;
+pub use self::secret::Secret;
+
+/// Authenticates, decides, forwards, streams and meters every request to your model providers.
+///
+/// Secrets are best given as files: each variable that holds one can be replaced by the same name with _FILE.
+#[derive(Debug, Parser)]
+#[command(name = "latchkey-gateway", version)]
+pub struct Args {
+    /// PostgreSQL, as the gateway's role: postgres://latchkey_gateway:…@host/database
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    database_url: Option<String>,
+    /// File that holds DATABASE_URL
+    #[arg(long, env = "DATABASE_URL_FILE", value_name = "FILE")]
+    database_url_file: Option<PathBuf>,
+    /// Where to listen
+    #[arg(long, env = "LISTEN_ADDR", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
+    listen_addr: String,
+    /// What the console calls this gateway [default: the host's name]
+    #[arg(long, env = "GATEWAY_NAME", value_name = "NAME")]
+    gateway_name: Option<String>,
+    /// At least 32 bytes, the same as the console's: digests of API keys are made with it
+    #[arg(long, env = "KEY_PEPPER", hide_env_values = true, value_name = "SECRET")]
+    key_pepper: Option<String>,
+    /// File that holds KEY_PEPPER
+    #[arg(long, env = "KEY_PEPPER_FILE", value_name = "FILE")]
+    key_pepper_file: Option<PathBuf>,
+    /// What the API keys of this service begin with
+    #[arg(long, env = "KEY_PREFIX", default_value = "sk-lk-", value_name = "PREFIX")]
+    key_prefix: String,
+    /// The provider's OpenAI-compatible base URL, for example https://api.openai.com/v1
+    #[arg(long, env = "UPSTREAM_URL", value_name = "URL")]
+    upstream_url: Option<String>,
+    /// The provider's API key
+    #[arg(long, env = "UPSTREAM_API_KEY", hide_env_values = true, value_name = "SECRET")]
+    upstream_api_key: Option<String>,
+    /// File that holds UPSTREAM_API_KEY
+    #[arg(long, env = "UPSTREAM_API_KEY_FILE", value_name = "FILE")]
+    upstream_api_key_file: Option<PathBuf>,
+    /// How log lines are written
+    #[arg(long, env = "LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
+    log_format: String,
+    /// What is logged, for example info or gateway=debug
+    #[arg(long, env = "RUST_LOG", default_value = "info", value_name = "FILTER")]
+    rust_log: String,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What to log and how.
+#[derive(Clone, Debug)]
+pub struct Logs {
+    /// The lines' form.
+    pub format: LogFormat,
+    /// A `tracing` filter.
+    pub filter: String,
+}
+
+/// Where requests go.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// Base URL without a slash at its end.
+    pub base: Uri,
+    /// The provider's key.
+    pub key: Secret,
+}
+
+/// Bounds of time and number. Not settings: an operator has no better figures, but tests have.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections served at once.
+    pub connections: usize,
+    /// From the first byte of a request to the end of its headers; also until a new connection's first byte.
+    pub head: Duration,
+    /// Between two requests of a connection.
+    pub keep_alive: Duration,
+    /// A whole exchange, streams included.
+    pub exchange: Duration,
+    /// Until a connection to the upstream stands.
+    pub connect: Duration,
+    /// Until the upstream's response headers; and then once more for a body that is no stream.
+    pub answer: Duration,
+    /// Between two events of a stream.
+    pub stream_idle: Duration,
+    /// How old the policy may get while the database is away.
+    pub staleness: Duration,
+    /// Between two looks at the policy version.
+    pub poll: Duration,
+    /// Requests whose usage is not in the database yet.
+    pub unsettled: usize,
+    /// How long a stop may take.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 4_096,
+            head: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(75),
+            exchange: Duration::from_secs(15 * 60),
+            connect: Duration::from_secs(5),
+            answer: Duration::from_secs(300),
+            stream_idle: Duration::from_secs(120),
+            staleness: Duration::from_secs(30),
+            poll: Duration::from_secs(1),
+            unsettled: 65_536,
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A checked configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// PostgreSQL's URL, with its password.
+    pub database_url: Secret,
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// What the console calls this gateway.
+    pub name: String,
+    /// Makes digests.
+    pub pepper: Pepper,
+    /// What keys begin with.
+    pub prefix: KeyPrefix,
+    /// Where requests go.
+    pub upstream: Upstream,
+    /// What to log and how.
+    pub logs: Logs,
+    /// Bounds of time and number.
+    pub limits: Limits,
+}
+
+/// Everything wrong with a configuration, one line each.
+#[derive(Debug, thiserror::Error)]
+#[error("the configuration has {} problem(s):\n{}", .0.len(), .0.join("\n"))]
+pub struct Problems(pub Vec<String>);
+
+impl Config {
+    /// Checks the arguments and reads the files they name.
+    pub fn from_args(args: Args) -> Result<Self, Problems> {
+        let mut check = Checker::default();
+        let database_url = check.secret("DATABASE_URL", args.database_url, args.database_url_file);
+        let database_url = check.database_url(database_url);
+        let pepper = check.secret("KEY_PEPPER", args.key_pepper, args.key_pepper_file);
+        let pepper = check.strong("KEY_PEPPER", pepper, 32);
+        let key = check.secret("UPSTREAM_API_KEY", args.upstream_api_key, args.upstream_api_key_file);
+        let key = check.strong("UPSTREAM_API_KEY", key, 8);
+        let key = check.header_value("UPSTREAM_API_KEY", key);
+        let base = check.base_url("UPSTREAM_URL", args.upstream_url);
+        let listen =
+            check.parsed("LISTEN_ADDR", &args.listen_addr, "an address and port such as 127.0.0.1:8080");
+        let prefix = check.key_prefix("KEY_PREFIX", &args.key_prefix);
+        let name = check.name("GATEWAY_NAME", args.gateway_name);
+        let logs = check.logs(&args.log_format, args.rust_log);
+        let config = (|| {
+            Some(Self {
+                database_url: database_url?,
+                listen: listen?,
+                name: name?,
+                pepper: Pepper::new(pepper?.expose().as_bytes(), 1),
+                prefix: prefix?,
+                upstream: Upstream { base: base?, key: key? },
+                logs: logs?,
+                limits: Limits::default(),
+            })
+        })();
+        check.finish(config)
+    }
+}
+
+#[cfg(test)]
+mod tests;

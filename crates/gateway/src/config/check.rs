@@ -1,0 +1,167 @@
+//! Checks variables one by one and collects what is wrong with them.
+
+use std::fs;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::ValueEnum;
+use domain::secret::KeyPrefix;
+use http::Uri;
+use http::header::HeaderValue;
+use store::PgConnectOptions;
+use tracing_subscriber::EnvFilter;
+
+use super::{LogFormat, Logs, Problems, Secret};
+
+/// Words of documentation and habit, not of secrets. They are compared in lower case.
+const SAMPLES: [&str; 10] = [
+    "changeme",
+    "change-me",
+    "change_me",
+    "replace-me",
+    "replace_me",
+    "example",
+    "sample",
+    "your-",
+    "insecure",
+    "0123456789",
+];
+
+/// Collects problems.
+#[derive(Default)]
+pub(super) struct Checker {
+    problems: Vec<String>,
+}
+
+impl Checker {
+    /// The configuration, or everything that is wrong with it.
+    pub(super) fn finish<T>(self, config: Option<T>) -> Result<T, Problems> {
+        match config {
+            Some(config) if self.problems.is_empty() => Ok(config),
+            _ => Err(Problems(self.problems)),
+        }
+    }
+
+    fn problem<T>(&mut self, name: &str, what: &str) -> Option<T> {
+        self.problems.push(format!("  {name}: {what}"));
+        None
+    }
+
+    /// A secret from its variable or from the file its `_FILE` variable names.
+    pub(super) fn secret(
+        &mut self,
+        name: &str,
+        value: Option<String>,
+        file: Option<PathBuf>,
+    ) -> Option<Secret> {
+        match (value, file) {
+            (Some(_), Some(_)) => self.problem(name, &format!("is set, and so is {name}_FILE; keep one")),
+            (None, None) => {
+                self.problem(name, &format!("is missing (set it, or {name}_FILE to a file with it)"))
+            }
+            (Some(value), None) => self.not_empty(name, value),
+            (None, Some(file)) => match fs::read_to_string(&file) {
+                Ok(text) => self.not_empty(name, text.trim_end_matches(['\r', '\n']).to_owned()),
+                Err(error) => self
+                    .problem(&format!("{name}_FILE"), &format!("{} cannot be read: {error}", file.display())),
+            },
+        }
+    }
+
+    fn not_empty(&mut self, name: &str, value: String) -> Option<Secret> {
+        if value.is_empty() { self.problem(name, "is empty") } else { Some(Secret::new(value)) }
+    }
+
+    /// A secret of at least `bytes` bytes that is no sample.
+    pub(super) fn strong(&mut self, name: &str, secret: Option<Secret>, bytes: usize) -> Option<Secret> {
+        let secret = secret?;
+        let text = secret.expose();
+        if text.len() < bytes {
+            let what =
+                format!("has {} bytes and needs at least {bytes} (try: openssl rand -hex 32)", text.len());
+            return self.problem(name, &what);
+        }
+        if is_sample(text) {
+            return self.problem(name, "is a sample value; make an own one (try: openssl rand -hex 32)");
+        }
+        Some(secret)
+    }
+
+    pub(super) fn header_value(&mut self, name: &str, secret: Option<Secret>) -> Option<Secret> {
+        let secret = secret?;
+        let is_token = secret.expose().bytes().all(|byte| byte.is_ascii_graphic());
+        if is_token && HeaderValue::from_str(secret.expose()).is_ok() {
+            return Some(secret);
+        }
+        self.problem(name, "has a character that no API key has (a space or line break, perhaps)")
+    }
+
+    pub(super) fn database_url(&mut self, url: Option<Secret>) -> Option<Secret> {
+        let url = url?;
+        let is_postgres =
+            ["postgres://", "postgresql://"].iter().any(|scheme| url.expose().starts_with(scheme));
+        // The parser's own message could repeat the password.
+        if is_postgres && url.expose().parse::<PgConnectOptions>().is_ok() {
+            return Some(url);
+        }
+        self.problem("DATABASE_URL", "is no URL such as postgres://user:password@host:5432/database")
+    }
+
+    pub(super) fn base_url(&mut self, name: &str, url: Option<String>) -> Option<Uri> {
+        let Some(url) = url else {
+            return self.problem(name, "is missing (for example https://api.openai.com/v1)");
+        };
+        let Ok(uri) = url.trim_end_matches('/').parse::<Uri>() else {
+            return self.problem(name, "is not a URL");
+        };
+        let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
+        let plain = uri.query().is_none() && uri.authority().is_some_and(|host| !host.as_str().contains('@'));
+        if is_http && plain {
+            return Some(uri);
+        }
+        self.problem(name, "must be http:// or https:// with a host, without a user, password or query")
+    }
+
+    pub(super) fn parsed<T: FromStr>(&mut self, name: &str, text: &str, wanted: &str) -> Option<T> {
+        text.parse().ok().or_else(|| self.problem(name, &format!("'{text}' is not {wanted}")))
+    }
+
+    pub(super) fn key_prefix(&mut self, name: &str, text: &str) -> Option<KeyPrefix> {
+        match KeyPrefix::parse(text) {
+            Ok(prefix) => Some(prefix),
+            Err(error) => self.problem(name, &error.to_string()),
+        }
+    }
+
+    pub(super) fn name(&mut self, variable: &str, name: Option<String>) -> Option<String> {
+        let name = name.unwrap_or_else(host_name).trim().to_owned();
+        if (1..=100).contains(&name.chars().count()) {
+            return Some(name);
+        }
+        self.problem(variable, "must have 1 to 100 characters")
+    }
+
+    pub(super) fn logs(&mut self, format: &str, filter: String) -> Option<Logs> {
+        let parsed = LogFormat::from_str(format, true).ok();
+        let parsed =
+            parsed.or_else(|| self.problem("LOG_FORMAT", &format!("'{format}' is neither text nor json")));
+        let valid = EnvFilter::try_new(&filter).is_ok();
+        if !valid {
+            return self
+                .problem("RUST_LOG", &format!("'{filter}' is not a filter such as info or gateway=debug"));
+        }
+        parsed.map(|format| Logs { format, filter })
+    }
+}
+
+fn is_sample(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    let mut distinct: Vec<u8> = text.bytes().collect();
+    distinct.sort_unstable();
+    distinct.dedup();
+    distinct.len() < 5 || SAMPLES.iter().any(|sample| lower.contains(sample))
+}
+
+fn host_name() -> String {
+    fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "gateway".to_owned())
+}

@@ -1,0 +1,90 @@
+use clap::Parser;
+
+use super::*;
+
+const PEPPER: &str = "b2f7c1d09e6a48358fd2c4e17ab0936d";
+
+fn good() -> Vec<String> {
+    [
+        "latchkey-gateway",
+        "--database-url=postgres://latchkey_gateway@localhost/latchkey",
+        "--upstream-url=https://api.openai.com/v1/",
+        "--upstream-api-key=sk-proj-kd83hfue9",
+        "--gateway-name=gw-a",
+        "--listen-addr=127.0.0.1:0",
+        "--key-prefix=sk-lk-",
+        "--log-format=text",
+        "--rust-log=info",
+    ]
+    .map(str::to_owned)
+    .into_iter()
+    .chain([format!("--key-pepper={PEPPER}")])
+    .collect()
+}
+
+/// Like [`good`], with some arguments replaced.
+fn with(changes: &[(&str, Option<&str>)]) -> Result<Config, Problems> {
+    let mut args = good();
+    for (name, value) in changes {
+        args.retain(|arg| !arg.starts_with(&format!("--{name}=")));
+        args.extend(value.map(|value| format!("--{name}={value}")));
+    }
+    Config::from_args(Args::parse_from(args))
+}
+
+fn problems(changes: &[(&str, Option<&str>)]) -> String {
+    with(changes).unwrap_err().to_string()
+}
+
+#[test]
+fn a_good_configuration_is_taken() {
+    let config = with(&[]).unwrap();
+    assert_eq!(config.upstream.base.to_string(), "https://api.openai.com/v1");
+    assert_eq!(config.name, "gw-a");
+    assert!(!format!("{config:?}").contains(PEPPER), "a secret shows in Debug");
+    assert!(!format!("{config:?}").contains("kd83hfue9"), "a secret shows in Debug");
+}
+
+#[test]
+fn every_problem_is_reported_at_once() {
+    let text = problems(&[
+        ("key-pepper", Some("short")),
+        ("upstream-url", Some("ftp://example.com")),
+        ("upstream-api-key", None),
+        ("listen-addr", Some("nowhere")),
+        ("key-prefix", Some("UPPER-")),
+        ("log-format", Some("xml")),
+        ("database-url", Some("mysql://root:hunter2@localhost/x")),
+    ]);
+    for name in [
+        "KEY_PEPPER",
+        "UPSTREAM_URL",
+        "UPSTREAM_API_KEY",
+        "LISTEN_ADDR",
+        "KEY_PREFIX",
+        "LOG_FORMAT",
+        "DATABASE_URL",
+    ] {
+        assert!(text.contains(&format!("  {name}: ")), "{name} is missing in {text}");
+    }
+    assert!(!text.contains("hunter2") && !text.contains("short"), "{text}");
+}
+
+#[test]
+fn weak_secrets_are_refused_by_name() {
+    for weak in ["", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "please-change-me-please-change-me-please"] {
+        assert!(problems(&[("key-pepper", Some(weak))]).contains("KEY_PEPPER"), "{weak}");
+    }
+    assert!(problems(&[("upstream-api-key", Some("sk-with a space"))]).contains("UPSTREAM_API_KEY"));
+}
+
+#[test]
+fn a_secret_can_come_from_a_file() {
+    let file = std::env::temp_dir().join(format!("latchkey-pepper-{}", std::process::id()));
+    std::fs::write(&file, format!("{PEPPER}\n")).unwrap();
+    let path = file.to_str().unwrap();
+    assert!(with(&[("key-pepper", None), ("key-pepper-file", Some(path))]).is_ok());
+    assert!(problems(&[("key-pepper-file", Some(path))]).contains("keep one"));
+    std::fs::remove_file(&file).unwrap();
+    assert!(problems(&[("key-pepper", None), ("key-pepper-file", Some(path))]).contains("KEY_PEPPER_FILE"));
+}

@@ -1,0 +1,276 @@
+//! What every request goes through, in the order of the decision's steps.
+//!
+//! Steps 2 to 8 need no body, so they come before it is read; then the body is checked and the whole decision is
+//! made. Only that makes an [`Admitted`], and only an `Admitted` can be served.
+
+mod forward;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use domain::RequestId;
+use domain::decision::{
+    self, AccountPolicy, Admission, Billing, Credential, Demand, Facts, GroupPolicy, Model, Step,
+};
+use domain::refusal::Refusal;
+use domain::rule::Allow;
+use domain::secret::Digest;
+use http::header::{self, HeaderValue};
+use http::request::Parts;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body::Body;
+use hyper::body::Incoming;
+use serde::Serialize;
+
+use crate::answer::{self, AnswerBody};
+use crate::body::receive;
+use crate::credential::{self, Presented};
+use crate::metering::estimate;
+use crate::metering::journal::{Entry, Opening, Outcome};
+use crate::policy::Standing;
+use crate::prompt::Prompt;
+use crate::refusal;
+use crate::router::{self, Forwarded, Probe, Route, Target};
+use crate::state::State;
+
+/// A request that the decision has let through and the journal has opened. Serving one takes this value.
+struct Admitted {
+    entry: Entry,
+    digest: Digest,
+    standing: Standing,
+    client: IpAddr,
+    _admission: Admission,
+}
+
+/// A request on its way to a decision.
+struct Arrival {
+    id: RequestId,
+    client: IpAddr,
+    at: Instant,
+}
+
+/// Where a request that was refused had got to, for the log.
+struct Refused {
+    refusal: Refusal,
+    key: Option<Box<str>>,
+    allow: Option<&'static str>,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, key: None, allow: None }
+    }
+}
+
+/// Answers one request, whatever it is.
+pub async fn serve(state: Arc<State>, client: IpAddr, request: Request<Incoming>) -> Response<AnswerBody> {
+    let arrival =
+        Arrival { id: RequestId(store::new_id()), client: client.to_canonical(), at: Instant::now() };
+    let (parts, mut body) = request.into_parts();
+    let mut response = match router::probe(&parts.method, parts.uri.path()) {
+        Some(probe) => answer_probe(&state, probe, arrival.id),
+        None => match decide_and_serve(&state, &arrival, &parts, &mut body).await {
+            Ok(response) => response,
+            Err(refused) => refuse(&state, &arrival, &parts, &refused),
+        },
+    };
+    if !body.is_end_stream() && !leave_in_peace(&parts.headers, &mut body).await {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// Lets a client that is still sending finish, so that it gets to read its answer. One that waits for a go-ahead is
+/// answered without it. False when the connection is of no further use.
+async fn leave_in_peace(headers: &HeaderMap, body: &mut Incoming) -> bool {
+    !headers.contains_key(header::EXPECT) && receive::drain(body).await
+}
+
+async fn decide_and_serve(
+    state: &Arc<State>,
+    arrival: &Arrival,
+    parts: &Parts,
+    body: &mut Incoming,
+) -> Result<Response<AnswerBody>, Refused> {
+    let target = router::target(&parts.method, parts.uri.path());
+    let digest = match credential::read(parts, &state.prefix)? {
+        Presented::Secret(secret) => state.pepper.digest(&secret),
+        Presented::Nothing => return Err(without_key(state, arrival, Credential::NotASecret).into()),
+    };
+    let Some(standing) = state.policy.find(&digest)? else {
+        return Err(without_key(state, arrival, Credential::Unknown).into());
+    };
+    let key = standing.known.public_id.clone();
+    let known = |refusal| Refused { refusal, key: Some(key.clone()), allow: None };
+    match target {
+        Target::Route(route) => {
+            screen(state, arrival, &standing, route.permission(), &decision::STEPS[..8]).map_err(known)?;
+            serve_route(state, arrival, parts, body, route, digest).await.map_err(known)
+        }
+        Target::OtherMethod(allow) => {
+            screen(state, arrival, &standing, "", &decision::STEPS[..7]).map_err(known)?;
+            Err(Refused { allow: Some(allow), ..known(Refusal::MethodNotAllowed) })
+        }
+        Target::Nothing => {
+            screen(state, arrival, &standing, "", &decision::STEPS[..7]).map_err(known)?;
+            Err(known(Refusal::PathNotFound))
+        }
+    }
+}
+
+async fn serve_route(
+    state: &Arc<State>,
+    arrival: &Arrival,
+    parts: &Parts,
+    body: &mut Incoming,
+    route: Route,
+    digest: Digest,
+) -> Result<Response<AnswerBody>, Refusal> {
+    let forwarded = match route {
+        Route::Models => {
+            let admitted = admit(state, arrival, route, digest, None)?;
+            return Ok(list_models(state, arrival, admitted));
+        }
+        Route::ChatCompletions => Forwarded::ChatCompletions,
+        Route::Embeddings => Forwarded::Embeddings,
+    };
+    require_json(&parts.headers)?;
+    let prompt = Prompt::read(receive::receive(body).await?, forwarded)?;
+    // A body takes time to arrive, so the key is looked up again: the decision is made on what is true now.
+    let admitted = admit(state, arrival, route, digest, Some(&prompt))?;
+    forward::forward(state, arrival.id, admitted, forwarded, &parts.headers, prompt).await
+}
+
+/// Makes the whole decision and opens the request.
+fn admit(
+    state: &State,
+    arrival: &Arrival,
+    route: Route,
+    digest: Digest,
+    prompt: Option<&Prompt>,
+) -> Result<Admitted, Refusal> {
+    let standing = state.policy.find(&digest)?.ok_or(Refusal::InvalidApiKey)?;
+    let model = prompt.and_then(|prompt| state.policy.model(prompt.model()));
+    let named = match (prompt, &model) {
+        (None, _) => Model::None,
+        (Some(_), Some(model)) => Model::Offered(&model.id),
+        (Some(prompt), None) => Model::NotOffered(prompt.model()),
+    };
+    let now = state.policy.now();
+    let demand = Demand { permission: route.permission(), model: named };
+    let facts = standing.facts(arrival.client, now, demand);
+    let admission = decision::decide(&facts).map_err(|denial| denial.refusal)?;
+    let entry = state.journal.open(Opening {
+        request: arrival.id,
+        known: standing.known.clone(),
+        model,
+        route: route.path(),
+        client: arrival.client,
+        at: now,
+        arrived: arrival.at,
+        estimated_input: prompt.map_or(0, |prompt| estimate::input(prompt.len(), prompt.embedded())),
+    })?;
+    Ok(Admitted { entry, digest, standing, client: arrival.client, _admission: admission })
+}
+
+fn screen(
+    state: &State,
+    arrival: &Arrival,
+    standing: &Standing,
+    permission: &str,
+    steps: &[Step],
+) -> Result<(), Refusal> {
+    let demand = Demand { permission, model: Model::None };
+    let facts = standing.facts(arrival.client, state.policy.now(), demand);
+    decision::screen(&facts, steps).map_err(|denial| denial.refusal)
+}
+
+/// What the decision says to a request without a known key.
+fn without_key(state: &State, arrival: &Arrival, credential: Credential<'_>) -> Refusal {
+    let group = GroupPolicy { archived: false, permissions: Allow::Any, models: Allow::Any };
+    let facts = Facts {
+        transport: decision::Transport::Accepted,
+        credential,
+        account: AccountPolicy { suspended: false, billing: Billing::Active },
+        group: &group,
+        client: arrival.client,
+        now: state.policy.now(),
+        demand: Demand { permission: "", model: Model::None },
+        rate: None,
+        limits: &[],
+    };
+    // Without a known key some step always fails; the fallback says the same.
+    decision::decide(&facts).err().map_or(Refusal::InvalidApiKey, |denial| denial.refusal)
+}
+
+fn require_json(headers: &HeaderMap) -> Result<(), Refusal> {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = value.and_then(|value| value.split(';').next()).map(str::trim);
+    let is_json = essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"));
+    // A compressed body would be checked here and read there as two different things.
+    let is_plain = headers.get(header::CONTENT_ENCODING).is_none_or(|encoding| encoding == "identity");
+    if is_json && is_plain { Ok(()) } else { Err(Refusal::UnsupportedMediaType) }
+}
+
+fn refuse(state: &State, arrival: &Arrival, parts: &Parts, refused: &Refused) -> Response<AnswerBody> {
+    let Refused { refusal, key, allow } = refused;
+    let (request_id, code, status) = (arrival.id, refusal.code(), refusal.status());
+    match key {
+        Some(key) => tracing::info!(%request_id, %key, code, status, path = parts.uri.path(), "refused"),
+        // Anybody can send a wrong key as often as he likes; that must not fill the log.
+        None => tracing::debug!(%request_id, code, status, client = %arrival.client, "refused"),
+    }
+    let mut response = refusal::answer(refusal, arrival.id, &state.prefix);
+    if let Some(allow) = allow {
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+    }
+    response
+}
+
+fn answer_probe(state: &State, probe: Probe, id: RequestId) -> Response<AnswerBody> {
+    match probe {
+        Probe::Health => answer::text(StatusCode::OK, "ok\n", id),
+        Probe::Readiness if !state.policy.is_fresh() => {
+            answer::text(StatusCode::SERVICE_UNAVAILABLE, "the policy is not loaded or too old\n", id)
+        }
+        Probe::Readiness if state.policy.clock().is_skewed() => {
+            let text = "this machine's clock and the database's disagree\n";
+            answer::text(StatusCode::SERVICE_UNAVAILABLE, text, id)
+        }
+        Probe::Readiness => answer::text(StatusCode::OK, "ready\n", id),
+    }
+}
+
+#[derive(Serialize)]
+struct ModelList<'a> {
+    object: &'static str,
+    data: Vec<ModelEntry<'a>>,
+}
+
+#[derive(Serialize)]
+struct ModelEntry<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: i64,
+    owned_by: &'static str,
+}
+
+/// The models on offer that this key may use.
+fn list_models(state: &State, arrival: &Arrival, mut admitted: Admitted) -> Response<AnswerBody> {
+    let models = state.policy.models();
+    let entries =
+        models.iter().filter(|model| admitted.standing.may_use(&model.id)).map(|model| ModelEntry {
+            id: &model.id,
+            object: "model",
+            created: model.created_at.unix_timestamp(),
+            owned_by: "latchkey",
+        });
+    let list = ModelList { object: "list", data: entries.collect() };
+    // Strings and numbers always serialise.
+    let body = serde_json::to_vec(&list).map(Bytes::from).unwrap_or_default();
+    admitted.entry.first_byte();
+    admitted.entry.settle(Outcome::nothing(200));
+    answer::json(StatusCode::OK, body, arrival.id)
+}

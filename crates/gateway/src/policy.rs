@@ -1,0 +1,166 @@
+//! What this gateway enforces: every digest that can matter, in memory, and how fresh that is.
+//!
+//! Reading costs a lock that nobody holds for long and no database. A miss in a complete and fresh set is an answer;
+//! a set that is missing or too old gives none.
+
+mod clock;
+mod digests;
+mod feed;
+mod set;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::time::{Duration, Instant};
+
+use domain::decision::{
+    self, AccountPolicy, Credential, Demand, Facts, GroupPolicy, KeyPolicy, SecretState, Step,
+};
+use domain::refusal::Refusal;
+use domain::secret::Digest;
+use store::models::Model;
+use time::OffsetDateTime;
+use tokio::sync::watch;
+
+pub use self::clock::Clock;
+pub use self::feed::Feed;
+pub use self::set::Known;
+use self::set::Set;
+
+/// The policy in force.
+#[derive(Debug)]
+pub struct Policy {
+    set: RwLock<Set>,
+    clock: Clock,
+    started: Instant,
+    /// Milliseconds after `started` until which the set may be used; 0 before it was loaded.
+    usable_until: AtomicU64,
+    staleness: Duration,
+    changed: watch::Sender<()>,
+}
+
+/// What is known about a secret at one moment.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// The secret and its key.
+    pub known: Arc<Known>,
+    key: KeyPolicy,
+    secret: SecretState,
+    account: AccountPolicy,
+    group: GroupPolicy,
+}
+
+impl Standing {
+    /// The facts of a request that presents this secret.
+    pub fn facts<'a>(
+        &'a self,
+        client: std::net::IpAddr,
+        now: OffsetDateTime,
+        demand: Demand<'a>,
+    ) -> Facts<'a> {
+        Facts {
+            transport: decision::Transport::Accepted,
+            credential: Credential::Known(&self.key, self.secret),
+            account: self.account,
+            group: &self.group,
+            client,
+            now,
+            demand,
+            rate: None,
+            limits: &[],
+        }
+    }
+
+    /// Whether this key may use a model.
+    pub fn may_use(&self, model: &str) -> bool {
+        decision::may_use_model(&self.key, &self.group, model)
+    }
+}
+
+impl Policy {
+    /// An empty policy, which answers nothing until a [`Feed`] has filled it.
+    pub fn new(staleness: Duration) -> Self {
+        Self {
+            set: RwLock::default(),
+            clock: Clock::default(),
+            started: Instant::now(),
+            usable_until: AtomicU64::new(0),
+            staleness,
+            changed: watch::Sender::new(()),
+        }
+    }
+
+    /// The database's time.
+    pub fn now(&self) -> OffsetDateTime {
+        self.clock.now()
+    }
+
+    /// The clock behind [`Policy::now`].
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Whether the set is loaded and fresh.
+    pub fn is_fresh(&self) -> bool {
+        self.elapsed(Instant::now()) < self.usable_until.load(Ordering::Acquire)
+    }
+
+    /// What is known about a secret; `None` is a certain "nothing".
+    pub fn find(&self, digest: &Digest) -> Result<Option<Standing>, Refusal> {
+        if !self.is_fresh() {
+            return Err(Refusal::PolicyUnavailable);
+        }
+        self.read().find(digest)
+    }
+
+    /// A model on offer.
+    pub fn model(&self, id: &str) -> Option<Arc<Model>> {
+        self.read().models.get(id).cloned()
+    }
+
+    /// Every model on offer, by name.
+    pub fn models(&self) -> Vec<Arc<Model>> {
+        self.read().models.values().cloned().collect()
+    }
+
+    /// Waits until a secret that was admitted would be refused for what it is: revoked, replaced or disabled.
+    pub async fn until_refused(self: Arc<Self>, digest: Digest, client: std::net::IpAddr) -> Refusal {
+        let mut changes = self.changed.subscribe();
+        loop {
+            if let Some(refusal) = self.refusal_of(&digest, client) {
+                return refusal;
+            }
+            if changes.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    }
+
+    fn refusal_of(&self, digest: &Digest, client: std::net::IpAddr) -> Option<Refusal> {
+        // A stale set says nothing about a stream that was admitted while it was fresh.
+        let Ok(standing) = self.find(digest) else { return None };
+        let Some(standing) = standing else { return Some(Refusal::InvalidApiKey) };
+        let demand = Demand { permission: "", model: decision::Model::None };
+        let facts = standing.facts(client, self.now(), demand);
+        decision::screen(&facts, &[Step::Known, Step::Status]).err().map(|denial| denial.refusal)
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Set> {
+        // A panic while the lock was held cannot have left the maps half changed in a way that matters here.
+        self.set.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Set)) {
+        change(&mut self.set.write().unwrap_or_else(PoisonError::into_inner));
+        self.changed.send_replace(());
+    }
+
+    /// The set was known to be in force at `moment`.
+    fn confirm(&self, moment: Instant) {
+        self.usable_until.fetch_max(self.elapsed(moment + self.staleness), Ordering::AcqRel);
+    }
+
+    fn elapsed(&self, moment: Instant) -> u64 {
+        let since = moment.saturating_duration_since(self.started);
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+}

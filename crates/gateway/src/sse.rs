@@ -1,0 +1,5 @@
+//! Server-sent events as they pass: cut into frames without being changed, read for what they cost.
+
+pub mod frame;
+pub mod meter;
+pub mod splitter;

@@ -1,0 +1,163 @@
+//! The way to the model provider: one pooled client, one base URL, no redirects, the provider's key and nothing of
+//! the caller's but what an allow list lets through.
+
+mod headers;
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use domain::refusal::Refusal;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::timeout;
+
+pub use self::headers::for_client;
+use crate::body::splice::Pieces;
+use crate::config::{self, Limits, Secret};
+use crate::router::Forwarded;
+
+/// The largest answer that is no stream: thousands of embeddings.
+const MAX_ANSWER: usize = 64 * 1024 * 1024;
+const IDLE_CONNECTIONS: usize = 256;
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+
+/// A model provider.
+#[derive(Debug)]
+pub struct Upstream {
+    client: Client<HttpsConnector<HttpConnector>, Pieces>,
+    chat_completions: Uri,
+    embeddings: Uri,
+    authorization: HeaderValue,
+    key: Secret,
+    answer_time: Duration,
+}
+
+/// The configuration cannot be turned into a client.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The TLS library has no usable protocol version.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The base URL does not take a path.
+    #[error("UPSTREAM_URL cannot be used: {0}")]
+    Url(#[from] http::uri::InvalidUri),
+    /// The key cannot be sent in a header.
+    #[error("UPSTREAM_API_KEY cannot be sent in a header")]
+    Key(#[from] header::InvalidHeaderValue),
+}
+
+impl Upstream {
+    /// A client for the provider. Nothing is connected yet.
+    pub fn new(settings: &config::Upstream, limits: &Limits) -> Result<Self, SetupError> {
+        let at =
+            |path: &str| format!("{}{path}", settings.base.to_string().trim_end_matches('/')).parse::<Uri>();
+        let mut authorization = HeaderValue::try_from(format!("Bearer {}", settings.key.expose()))?;
+        authorization.set_sensitive(true);
+        Ok(Self {
+            client: client(limits.connect)?,
+            chat_completions: at(Forwarded::ChatCompletions.upstream_path())?,
+            embeddings: at(Forwarded::Embeddings.upstream_path())?,
+            authorization,
+            key: settings.key.clone(),
+            answer_time: limits.answer,
+        })
+    }
+
+    /// Sends a request and waits for the head of its answer.
+    pub async fn send(
+        &self,
+        route: Forwarded,
+        headers: &HeaderMap,
+        body: Pieces,
+    ) -> Result<Response<Incoming>, Refusal> {
+        let mut request = Request::new(body);
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.uri(route).clone();
+        *request.headers_mut() = headers::for_upstream(headers);
+        request.headers_mut().insert(header::AUTHORIZATION, self.authorization.clone());
+        match timeout(self.answer_time, self.client.request(request)).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::warn!(%error, cause, is_connect = error.is_connect(), "the upstream cannot be reached");
+                Err(if is_timeout(&error) { Refusal::UpstreamTimeout } else { Refusal::UpstreamFailed })
+            }
+            Err(_) => Err(Refusal::UpstreamTimeout),
+        }
+    }
+
+    /// The whole of an answer that is no stream.
+    pub async fn receive(&self, body: Incoming) -> Result<Bytes, Refusal> {
+        timeout(self.answer_time, collect(body, MAX_ANSWER)).await.unwrap_or(Err(Refusal::UpstreamTimeout))
+    }
+
+    /// The body of an error, if it is small JSON that gives nothing away.
+    pub async fn receive_error(&self, body: Incoming) -> Option<Bytes> {
+        const MAX_ERROR: usize = 64 * 1024;
+        const TIME: Duration = Duration::from_secs(10);
+        let bytes = timeout(TIME, collect(body, MAX_ERROR)).await.ok()?.ok()?;
+        let key = self.key.expose().as_bytes();
+        let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_ok();
+        (is_json && !bytes.windows(key.len()).any(|window| window == key)).then_some(bytes)
+    }
+
+    fn uri(&self, route: Forwarded) -> &Uri {
+        match route {
+            Forwarded::ChatCompletions => &self.chat_completions,
+            Forwarded::Embeddings => &self.embeddings,
+        }
+    }
+}
+
+fn client(connect_time: Duration) -> Result<Client<HttpsConnector<HttpConnector>, Pieces>, rustls::Error> {
+    let mut tcp = HttpConnector::new();
+    // Without it a request in two segments waits 40 ms for the acknowledgement of the first.
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(connect_time));
+    tcp.enforce_http(false);
+    let connector = HttpsConnectorBuilder::new()
+        .with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())?
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(tcp);
+    Ok(Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(KEEP_ALIVE)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS)
+        .build(connector))
+}
+
+async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, Refusal> {
+    let mut received = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            tracing::warn!(%error, "the upstream's answer broke off");
+            Refusal::UpstreamFailed
+        })?;
+        let Ok(data) = frame.into_data() else { continue };
+        if received.len() + data.len() > limit {
+            tracing::warn!(limit, "the upstream's answer is too large");
+            return Err(Refusal::UpstreamFailed);
+        }
+        received.extend_from_slice(&data);
+    }
+    Ok(received.freeze())
+}
+
+/// Whether a connection did not come about in time (as opposed to being refused).
+fn is_timeout(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::TimedOut)
+        {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}

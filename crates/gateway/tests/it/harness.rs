@@ -1,0 +1,251 @@
+//! A gateway in this process with everything around it, and short ways to ask it things.
+
+pub mod cable;
+pub mod logs;
+pub mod raw;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use domain::email::EmailAddress;
+use domain::key::{KeyName, KeyStatus};
+use domain::money::Price;
+use domain::secret::{ENTROPY, KeyPrefix, Pepper, PlainSecret};
+use domain::{AccountId, GroupId, KeyId, UserId};
+use gateway::config::{Config, Limits, LogFormat, Logs, Secret, Upstream as UpstreamSettings};
+use gateway::server::Gateway;
+use reqwest::RequestBuilder;
+use serde_json::Value;
+use store::accounts::{self, BillingMode, NewAccount};
+use store::connect::as_role;
+use store::keys::{self, NewKey, NewSecret};
+use store::{PgPool, TenantTx, models, sign_in};
+use testkit::upstream::Upstream;
+
+pub const PEPPER: &[u8] = b"a pepper for tests, long enough for every check there is";
+pub const UPSTREAM_KEY: &str = "upstream-key-6c1f0e";
+pub const PREFIX: &str = "sk-lk-";
+/// Prices of the model every test uses.
+pub const PRICE: Price = Price { input: 150_000_000, cached_input: 75_000_000, output: 600_000_000 };
+
+/// A key and its secret in the clear.
+#[derive(Clone, Debug)]
+pub struct TestKey {
+    pub id: KeyId,
+    pub secret: String,
+    pub public_id: String,
+}
+
+/// An account with a group.
+#[derive(Clone, Copy, Debug)]
+pub struct TestAccount {
+    pub id: AccountId,
+    pub group: GroupId,
+    pub owner: UserId,
+}
+
+/// A gateway with an upstream, an account, a key and models.
+pub struct TestGateway {
+    pub upstream: Upstream,
+    pub owner: PgPool,
+    pub console: PgPool,
+    pub account: TestAccount,
+    pub key: TestKey,
+    pub client: reqwest::Client,
+    gateway: Option<Gateway>,
+    address: SocketAddr,
+}
+
+impl TestGateway {
+    /// A ready gateway with the limits of production.
+    pub async fn start(pool: PgPool) -> Self {
+        Self::start_with(pool, |_| {}).await
+    }
+
+    /// A ready gateway with other limits.
+    pub async fn start_with(pool: PgPool, change: impl FnOnce(&mut Limits)) -> Self {
+        let gateway_pool = as_role(&pool, "latchkey_gateway").await.unwrap();
+        let this = Self::start_on(pool, gateway_pool, change).await;
+        this.until_ready().await;
+        this
+    }
+
+    /// A gateway whose own database connections are `gateway_pool`; it may not be ready yet.
+    pub async fn start_on(owner: PgPool, gateway_pool: PgPool, change: impl FnOnce(&mut Limits)) -> Self {
+        logs::capture();
+        let upstream = Upstream::start("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        upstream.require_key(UPSTREAM_KEY);
+        let console = as_role(&owner, "latchkey_console").await.unwrap();
+        let account = open_account(&owner, "acme", BillingMode::Invoiced).await;
+        let key = make_key(&console, account, "first").await;
+        offer_models(&owner).await;
+        let mut config = config(&upstream);
+        change(&mut config.limits);
+        let gateway = Gateway::start(config, gateway_pool).await.unwrap();
+        let address = gateway.address();
+        Self {
+            upstream,
+            owner,
+            console,
+            account,
+            key,
+            client: reqwest::Client::new(),
+            gateway: Some(gateway),
+            address,
+        }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// A request without a key.
+    pub fn post(&self, path: &str) -> RequestBuilder {
+        self.client.post(self.url(path))
+    }
+
+    /// A chat request with the test's key.
+    pub fn chat(&self, body: &Value) -> RequestBuilder {
+        self.post("/v1/chat/completions").bearer_auth(&self.key.secret).json(body)
+    }
+
+    pub async fn until_ready(&self) {
+        let client = &self.client;
+        let url = self.url("/readyz");
+        eventually("the gateway is ready", || async {
+            client.get(&url).send().await.is_ok_and(|response| response.status() == 200).then_some(())
+        })
+        .await;
+    }
+
+    /// Stops the gateway in order.
+    pub async fn stop(&mut self) {
+        self.gateway.take().unwrap().stop().await;
+    }
+
+    pub async fn set_status(&self, key: KeyId, to: KeyStatus) {
+        let mut tx = TenantTx::begin(&self.console, self.account.id).await.unwrap();
+        keys::set_status(&mut tx, key, to).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    /// The ledger once it has `count` rows, oldest first.
+    pub async fn ledger(&self, count: usize) -> Vec<Value> {
+        eventually(&format!("the ledger has {count} rows"), || async {
+            let rows = self.ledger_now().await;
+            assert!(rows.len() <= count, "more rows than requests: {rows:#?}");
+            (rows.len() == count).then_some(rows)
+        })
+        .await
+    }
+
+    /// The ledger as it is.
+    pub async fn ledger_now(&self) -> Vec<Value> {
+        self.json("SELECT coalesce(jsonb_agg(to_jsonb(u) ORDER BY u.id), '[]') FROM usage_records u")
+            .await
+            .as_array()
+            .unwrap()
+            .clone()
+    }
+
+    /// The counters of the test's key.
+    pub async fn stats(&self) -> Value {
+        self.json("SELECT to_jsonb(s) FROM key_stats s").await
+    }
+
+    pub async fn json(&self, sql: &'static str) -> Value {
+        sqlx::query_scalar(sql).fetch_one(&self.owner).await.unwrap()
+    }
+
+    pub async fn execute(&self, sql: &'static str) {
+        sqlx::raw_sql(sql).execute(&self.owner).await.unwrap();
+    }
+}
+
+/// Asks again and again until there is an answer: for what has no event to wait for.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+    let asking = async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), asking)
+        .await
+        .unwrap_or_else(|_| panic!("not in time: {what}"))
+}
+
+fn config(upstream: &Upstream) -> Config {
+    Config {
+        database_url: Secret::new("unused: tests bring their pool".to_owned()),
+        listen: "127.0.0.1:0".parse().unwrap(),
+        name: "gw-test".to_owned(),
+        pepper: Pepper::new(PEPPER, 1),
+        prefix: KeyPrefix::parse(PREFIX).unwrap(),
+        upstream: UpstreamSettings {
+            base: upstream.base_url().parse().unwrap(),
+            key: Secret::new(UPSTREAM_KEY.to_owned()),
+        },
+        logs: Logs { format: LogFormat::Text, filter: "info".to_owned() },
+        limits: Limits::default(),
+    }
+}
+
+pub async fn open_account(owner: &PgPool, slug: &str, billing: BillingMode) -> TestAccount {
+    let email = EmailAddress::parse(&format!("{slug}@example.com")).unwrap();
+    let user = sign_in::find_or_make_user(owner, &email).await.unwrap();
+    let account =
+        TestAccount { id: AccountId(store::new_id()), group: GroupId(store::new_id()), owner: user };
+    let TestAccount { id, group, owner: user } = account;
+    accounts::open(owner, NewAccount { id, group, owner: user, slug, name: slug, billing }).await.unwrap();
+    account
+}
+
+pub async fn make_key(console: &PgPool, account: TestAccount, name: &str) -> TestKey {
+    let secret = some_secret();
+    let id = KeyId(store::new_id());
+    let mut tx = TenantTx::begin(console, account.id).await.unwrap();
+    let key = NewKey {
+        id,
+        group: account.group,
+        name: &KeyName::parse(name).unwrap(),
+        created_by: account.owner,
+        secret: NewSecret {
+            public_id: &secret.public_id(),
+            digest: Pepper::new(PEPPER, 1).digest(&secret),
+            pepper_version: 1,
+            prefix: PREFIX,
+            last4: secret.last4(),
+            form_id: store::new_id(),
+        },
+    };
+    keys::insert(&mut tx, key).await.unwrap();
+    tx.commit().await.unwrap();
+    TestKey { id, secret: secret.expose().to_owned(), public_id: secret.public_id().to_string() }
+}
+
+/// A well-formed secret that nobody has been given.
+pub fn some_secret() -> PlainSecret {
+    let mut entropy = [0; ENTROPY];
+    // Version 7 ids are unique, which is all a test needs of a secret.
+    for chunk in entropy.chunks_exact_mut(16) {
+        chunk.copy_from_slice(store::new_id().as_bytes());
+    }
+    PlainSecret::from_entropy(&KeyPrefix::parse(PREFIX).unwrap(), &entropy)
+}
+
+async fn offer_models(owner: &PgPool) {
+    for (id, upstream_model) in [
+        ("gpt-4o-mini", "gpt-4o-mini"),
+        ("alias", "gpt-4o"),
+        ("text-embedding-3-small", "text-embedding-3-small"),
+    ] {
+        models::upsert(owner, id, upstream_model, PRICE).await.unwrap();
+    }
+}
