@@ -11,6 +11,7 @@ const NOW: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
 
 /// One request in which any combination of steps is made to fail.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each says which of two faults makes a step fail")]
 struct Case {
     fails: [bool; 11],
     status: KeyStatus,
@@ -66,7 +67,7 @@ impl Case {
 
     fn room(&self) -> LimitRoom {
         let free = if self.fails(Step::Reservation) { 9 } else { 10 };
-        let reserved = if self.reserved_only { 1 } else { 0 };
+        let reserved = i64::from(self.reserved_only);
         LimitRoom { kind: LimitKind::Cost, limit: 100, free, reserved, needed: 10, resets_in: None }
     }
 
