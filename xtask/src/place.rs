@@ -33,7 +33,8 @@ impl Place {
 
     /// Makes `.latchkey/`. Others may pass through it (the database's user does), not list it.
     pub fn make_private(&self) -> Result<()> {
-        fs::create_dir_all(&self.private)?;
+        fs::create_dir_all(&self.private)
+            .with_context(|| format!("cannot make {}", self.private.display()))?;
         fs::set_permissions(&self.private, Permissions::from_mode(0o711))?;
         Ok(())
     }

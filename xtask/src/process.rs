@@ -16,10 +16,13 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 const POLL: Duration = Duration::from_millis(25);
 
+/// Longer than anything takes: for what has no limit but our own end.
+const NO_LIMIT: Duration = Duration::from_hours(24);
+
 /// Runs it to the end with our own standard output; an exit code but 0 is an error that names the program.
+/// When we are told to stop, so is it, with all it started.
 pub fn run(command: &mut Command) -> Result<()> {
-    let status = command.status().with_context(|| format!("cannot start {}", name(command)))?;
-    expect_success(command, status)
+    run_within(command, NO_LIMIT)
 }
 
 /// Like [`run`], but ends it and its children after `limit`.
@@ -135,7 +138,7 @@ fn name(command: &Command) -> String {
     program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned()
 }
 
-/// The command as one would type it.
+/// The command as one would type it, about.
 pub fn line(command: &Command) -> String {
     let quoted = |word: &OsStr| {
         let word = word.to_string_lossy();
