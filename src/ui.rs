@@ -16,6 +16,7 @@ mod icon;
 mod local_times;
 mod mark;
 mod snippets;
+mod submit_guard;
 mod time_ago;
 mod toaster;
 
@@ -33,5 +34,6 @@ pub use icon::{Icon, IconName};
 pub use local_times::LocalTimes;
 pub use mark::Mark;
 pub use snippets::{Snippet, Snippets};
+pub use submit_guard::SubmitGuard;
 pub use time_ago::TimeAgo;
 pub use toaster::Toaster;

@@ -19,7 +19,8 @@ pub fn CodePage() -> impl IntoView {
 fn Code(view: CodeView) -> impl IntoView {
     let CodeView { brand, email, resend_in_seconds, flash } = view;
     let wrong = flash.field_error("redeem_code", "code");
-    let refused = flash.form_error("redeem_code", &["code"]).or_else(|| flash.form_error("request_code", &[]));
+    let refused =
+        flash.form_error("redeem_code", &["code"]).or_else(|| flash.form_error("request_code", &[]));
     view! {
         <PageTitle text=format!("Enter your code - {brand}") />
         <Entry brand>

@@ -4,9 +4,7 @@ use leptos::prelude::*;
 
 use super::{CreatedKeyView, quick_start};
 use crate::page::PageTitle;
-use crate::ui::{
-    ButtonLook, CopyButton, Frame, Icon, IconName, LinkButton, Note, PageHead, Snippets, Tone,
-};
+use crate::ui::{ButtonLook, CopyButton, Frame, Icon, IconName, LinkButton, Note, PageHead, Snippets, Tone};
 
 /// The new key. The copy buttons read the secret from the page: it is in no island's data.
 #[component]
@@ -22,7 +20,7 @@ pub fn KeyCreatedPage(
     };
     view! {
         <PageTitle text=format!("Your new key - {}", account.name) />
-        <Frame account narrow=true>
+        <Frame account narrow=true theme_choice=false>
             <PageHead title=format!("Your new key: {name}") />
             {shown}
             <div class="form-actions form-end">
@@ -48,7 +46,7 @@ fn Secret(secret: String, gateway_url: String, receipt: String) -> impl IntoView
             <Icon name=IconName::TriangleAlert />
             "Store it now. After this page it cannot be shown again."
         </p>
-        <p class="receipt" role="status">
+        <p class="receipt">
             <Icon name=IconName::CircleCheck />
             {receipt}
         </p>

@@ -1,10 +1,11 @@
 //! The switch of a row: on at once, back again if the server refuses.
 
+use leptos::ev::MouseEvent;
 use leptos::prelude::*;
 
 use super::{KeyStatus, SetKeyEnabled};
 use crate::error::AppError;
-use crate::ui::{browser, Icon, IconName};
+use crate::ui::{Icon, IconName, browser};
 
 /// The part of a row that a change can alter.
 #[derive(Clone, PartialEq)]
@@ -49,7 +50,14 @@ pub fn KeySwitch(
         Some(false) => "Disabling…".to_owned(),
         None => confirmed.read().words.clone(),
     };
-    let refusal = move || action.value().read().as_ref().and_then(|result| result.as_ref().err().map(AppError::to_string));
+    let refusal = move || {
+        action.value().read().as_ref().and_then(|result| result.as_ref().err().map(AppError::to_string))
+    };
+    let once = move |event: MouseEvent| {
+        if action.pending().get_untracked() {
+            event.prevent_default();
+        }
+    };
     tell_outcome(action, name.clone());
     view! {
         <ActionForm action=action attr:class="key-status">
@@ -64,6 +72,7 @@ pub fn KeySwitch(
                 aria-label=format!("Enable key {name}")
                 aria-checked=move || on.get().to_string()
                 aria-busy=move || action.pending().get().then_some("true")
+                on:click=once
             ></button>
             <StateWords on words=Signal::derive(words) />
         </ActionForm>

@@ -130,7 +130,8 @@ fn NoKeysYet(view: KeysView) -> impl IntoView {
         }
         .into_any()
     } else {
-        view! { <p class="page-lead">"An owner, admin or developer of this account can create one."</p> }.into_any()
+        view! { <p class="page-lead">"An owner, admin or developer of this account can create one."</p> }
+            .into_any()
     };
     view! {
         <section class="panel empty" aria-labelledby="empty-title">

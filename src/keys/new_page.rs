@@ -5,7 +5,9 @@ use leptos_router::hooks::use_params_map;
 
 use super::{NewKeyView, load_new_key};
 use crate::page::{PageTitle, loaded};
-use crate::ui::{ButtonLook, Frame, Icon, IconName, LinkButton, Note, PageHead, SubmitButton, TextField, Tone};
+use crate::ui::{
+    ButtonLook, Frame, Icon, IconName, LinkButton, Note, PageHead, SubmitButton, TextField, Tone,
+};
 
 /// The empty form.
 #[component]

@@ -9,7 +9,9 @@ const MODEL: &str = "gpt-4o-mini";
 #[must_use]
 pub fn environment(gateway_url: &str, secret: &str) -> Vec<Snippet> {
     let lines = |before: &str, between: &str, after: &str| {
-        format!("{before}OPENAI_API_KEY{between}{secret}{after}\n{before}OPENAI_BASE_URL{between}{gateway_url}{after}")
+        format!(
+            "{before}OPENAI_API_KEY{between}{secret}{after}\n{before}OPENAI_BASE_URL{between}{gateway_url}{after}"
+        )
     };
     vec![
         Snippet { label: ".env", code: lines("", "=", "") },
@@ -59,7 +61,8 @@ print(answer.choices[0].message.content)"#
 }
 
 fn javascript(gateway_url: &str, secret: Option<&str>) -> String {
-    let key = secret.map_or_else(|| "process.env.OPENAI_API_KEY".to_owned(), |secret| format!("\"{secret}\""));
+    let key =
+        secret.map_or_else(|| "process.env.OPENAI_API_KEY".to_owned(), |secret| format!("\"{secret}\""));
     format!(
         r#"import OpenAI from "openai";
 

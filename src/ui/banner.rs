@@ -41,11 +41,12 @@ pub fn Banner(
         Tone::Warn | Tone::Bad => "banner banner-warn",
     };
     view! {
-        <div class=class role="status">
+        <div class=class>
             <Icon name=tone.icon() />
             <div>{children()}</div>
         </div>
     }
+    .into_any()
 }
 
 /// A boxed line inside a page. A refusal is an alert, so that a screen reader starts with it.
@@ -68,4 +69,5 @@ pub fn Note(
             <div>{children()}</div>
         </div>
     }
+    .into_any()
 }

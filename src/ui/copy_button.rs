@@ -35,14 +35,22 @@ pub fn CopyButton(
             if done {
                 copied.set(true);
                 browser::announce("Copied.");
-                set_timeout(move || copied.set(false), TICK);
+                set_timeout(
+                    move || {
+                        copied.set(false);
+                        // So that the next copy is heard as a change again.
+                        browser::announce("");
+                    },
+                    TICK,
+                );
             } else {
                 browser::select_text_of(&shown);
                 browser::show_toast(&format!("{name}: your browser refused. Press Ctrl+C or ⌘C instead."));
             }
         });
     };
-    let class = if wide { "btn btn-primary copy scripts-only" } else { "btn btn-ghost btn-icon copy scripts-only" };
+    let class =
+        if wide { "btn btn-primary copy scripts-only" } else { "btn btn-ghost btn-icon copy scripts-only" };
     view! {
         <button
             type="button"

@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 
 use super::mark::Mark;
+use super::submit_guard::SubmitGuard;
 
 /// One card in the middle, under the operator's name.
 #[component]
@@ -22,5 +23,7 @@ pub fn Entry(
                 <div class="panel entry-card">{children()}</div>
             </main>
         </div>
+        <SubmitGuard />
     }
+    .into_any()
 }

@@ -7,6 +7,7 @@ use super::banner::{Banner, Tone};
 use super::icon::{Icon, IconName};
 use super::local_times::LocalTimes;
 use super::mark::Mark;
+use super::submit_guard::SubmitGuard;
 use super::toaster::Toaster;
 use crate::appearance::{Theme, ThemeChoice};
 use crate::auth::SignOut;
@@ -26,6 +27,10 @@ pub fn Frame(
     /// Whether the page is a form or a text rather than a table.
     #[prop(optional)]
     narrow: bool,
+    /// Whether the theme may be changed here. Changing it loads the page anew, which must not
+    /// happen to one that cannot be shown again.
+    #[prop(default = true)]
+    theme_choice: bool,
     /// The page, beginning with a `PageHead`.
     children: Children,
 ) -> impl IntoView {
@@ -36,7 +41,7 @@ pub fn Frame(
             "Skip to the page"
         </a>
         <div class="frame">
-            <Navigation account />
+            <Navigation account theme_choice />
             <div class="frame-body">
                 {(!billing).then(|| view! { <BillingBanner /> })}
                 {(live_gateways == Some(0)).then(|| view! { <GatewayBanner /> })}
@@ -47,7 +52,9 @@ pub fn Frame(
         </div>
         <Toaster notice=notice.unwrap_or_default() />
         <LocalTimes />
+        <SubmitGuard />
     }
+    .into_any()
 }
 
 /// A page's title, what it is about, and its acts.
@@ -95,7 +102,7 @@ fn GatewayBanner() -> impl IntoView {
 }
 
 #[component]
-fn Navigation(account: AccountView) -> impl IntoView {
+fn Navigation(account: AccountView, theme_choice: bool) -> impl IntoView {
     let keys = format!("/a/{}/keys", account.slug);
     view! {
         <nav class="frame-nav" aria-label="Main">
@@ -115,15 +122,16 @@ fn Navigation(account: AccountView) -> impl IntoView {
                 </li>
             </ul>
             <div class="nav-foot">
-                <PersonalMenu email=account.email />
+                <PersonalMenu email=account.email theme_choice />
             </div>
         </nav>
     }
+    .into_any()
 }
 
 /// Who is signed in, and the way out. A `details` element: it opens without scripts.
 #[component]
-fn PersonalMenu(email: String) -> impl IntoView {
+fn PersonalMenu(email: String, theme_choice: bool) -> impl IntoView {
     let theme = use_context::<Theme>().unwrap_or_default();
     view! {
         <details class="menu">
@@ -134,8 +142,13 @@ fn PersonalMenu(email: String) -> impl IntoView {
             <div class="menu-sheet">
                 <p class="menu-head meta">"Signed in as " {email}</p>
                 <div class="menu-rule"></div>
-                <ThemeChoice current=theme />
-                <div class="menu-rule"></div>
+                {theme_choice
+                    .then(|| {
+                        view! {
+                            <ThemeChoice current=theme />
+                            <div class="menu-rule"></div>
+                        }
+                    })}
                 <form method="post" action=SignOut::PATH>
                     <button type="submit" class="nav-item">
                         <Icon name=IconName::LogOut />
@@ -145,4 +158,5 @@ fn PersonalMenu(email: String) -> impl IntoView {
             </div>
         </details>
     }
+    .into_any()
 }

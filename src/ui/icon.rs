@@ -99,7 +99,10 @@ mod tests {
         let sprite = include_str!("../../public/icons.svg");
         for icon in ALL {
             let id = icon.href().rsplit('#').next().unwrap();
-            assert!(sprite.contains(&format!("<symbol id=\"{id}\"")), "{id} is missing: node style/icons.mjs");
+            assert!(
+                sprite.contains(&format!("<symbol id=\"{id}\"")),
+                "{id} is missing: node style/icons.mjs"
+            );
         }
         assert_eq!(sprite.matches("<symbol ").count(), ALL.len(), "the sprite holds icons nobody names");
     }

@@ -19,6 +19,9 @@ pub fn open_dialog_from(
 }
 
 /// Does nothing on the server.
+pub fn hold_second_submits() {}
+
+/// Does nothing on the server.
 pub fn localise_times() {}
 
 /// Does nothing on the server.

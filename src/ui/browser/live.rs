@@ -1,5 +1,7 @@
 //! The browser itself.
 
+use std::time::Duration;
+
 use js_sys::{Function, Object, Reflect};
 use leptos::ev::CustomEvent;
 use leptos::html;
@@ -9,6 +11,11 @@ use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{CustomEventInit, Element};
 
 use super::{ANNOUNCER, TOAST_EVENT};
+
+/// Marks a form that is on its way.
+const SENT: &str = "data-sent";
+/// After this long an answer is not coming, and the form may be sent again.
+const SENT_FOR: Duration = Duration::from_secs(10);
 
 /// Lets a screen reader say `text` when it has a moment.
 pub fn announce(text: &str) {
@@ -60,6 +67,25 @@ pub fn open_dialog_from(
     on_cleanup(move || listener.remove());
 }
 
+/// Cancels a plain form's submit while an earlier one of the same form is on its way.
+pub fn hold_second_submits() {
+    let listener = window_event_listener(leptos::ev::submit, |event| {
+        let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
+        let form = target.filter(|form| form.get_attribute("method").as_deref() == Some("post"));
+        // What an island sends by itself is its own business, and no navigation.
+        let (Some(form), false) = (form, event.default_prevented()) else { return };
+        if form.has_attribute(SENT) {
+            event.prevent_default();
+        } else if form.set_attribute(SENT, "").is_ok() {
+            let free = move || {
+                let _ = form.remove_attribute(SENT);
+            };
+            set_timeout(free, SENT_FOR);
+        }
+    });
+    on_cleanup(move || listener.remove());
+}
+
 /// Writes the exact form of each time on the page in the reader's own zone and language.
 pub fn localise_times() {
     let Ok(found) = document().query_selector_all("time [data-exact]") else { return };
@@ -80,7 +106,8 @@ pub fn localise_times() {
 
 fn locale_text(date: &js_sys::Date, options: &Object) -> Option<String> {
     // Through the object, because the typed binding insists on naming a language.
-    let format = Reflect::get(date, &JsValue::from_str("toLocaleString")).ok()?.dyn_into::<Function>().ok()?;
+    let format =
+        Reflect::get(date, &JsValue::from_str("toLocaleString")).ok()?.dyn_into::<Function>().ok()?;
     format.call2(date, &JsValue::UNDEFINED, options).ok()?.as_string()
 }
 
