@@ -59,6 +59,7 @@ impl Workshop {
     /// Finds the tools, installs those that are missing.
     pub fn open(config: &Config, place: &Place, report: Report) -> Result<Self> {
         let rust = Toolchain::find_or_install(config, place, report)?;
+        report.good(rust.describe());
         let tools = Tools::find_or_install(&rust, config, place, report)?;
         node::install(config, place, report)?;
         Ok(Self { rust, tools, place: place.clone() })
