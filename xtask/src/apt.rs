@@ -19,6 +19,11 @@ pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// Whether [`install`] has a chance.
+pub fn can_install(config: &Config) -> bool {
+    is_root() && is_here(config)
+}
+
 /// Which of `packages` are not installed.
 pub fn missing(packages: &[&'static str]) -> Vec<&'static str> {
     packages.iter().copied().filter(|package| !is_installed(package)).collect()

@@ -91,10 +91,12 @@ impl<'a> Bench<'a> {
             Step::new("tests", "unit, property, database, console, gateway", move || self.tests()),
             Step::new("front", "the browser's files as users load them", move || self.front()),
             Step::new("size", "the first load is at most 180 kB", move || self.size()),
-            Step::new("browser", "the product in Chromium", move || product::in_browser(self)),
+            Step::new("browser", "the product in Chromium", move || product::in_browser(self))
+                .unless(chromium::out_of_reach(self.config)),
             Step::new("clients", "the official OpenAI packages against the gateway", move || {
                 clients::run(self)
-            }),
+            })
+            .unless(python::out_of_reach(self.config)),
         ]);
         steps
     }

@@ -11,6 +11,12 @@ pub fn find(config: &Config) -> Option<PathBuf> {
     ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(|name| on_path(&config.path, name))
 }
 
+/// Why there can be none without a person's help.
+pub fn out_of_reach(config: &Config) -> Option<String> {
+    let reachable = find(config).is_some() || apt::can_install(config);
+    (!reachable).then(|| format!("Chromium is missing: {}", apt::command_line(&["chromium"])))
+}
+
 pub fn find_or_install(config: &Config, report: Report) -> Result<PathBuf> {
     if let Some(found) = find(config) {
         return Ok(found);

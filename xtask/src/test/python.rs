@@ -21,6 +21,11 @@ pub fn check(config: &Config) -> Result<PathBuf> {
     bail!("{} cannot make virtual environments: {}", python.display(), apt::command_line(&["python3-venv"]))
 }
 
+/// Why there can be none without a person's help.
+pub fn out_of_reach(config: &Config) -> Option<String> {
+    if apt::can_install(config) { None } else { check(config).err().map(|error| error.to_string()) }
+}
+
 /// A Python that can `import openai`.
 pub fn with_openai(config: &Config, place: &Place, report: Report) -> Result<PathBuf> {
     let root = place.cache.join(format!("python-{}", OPENAI.replace("==", "-")));
