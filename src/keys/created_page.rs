@@ -47,7 +47,7 @@ fn Secret(secret: String, gateway_url: String, receipt: String) -> impl IntoView
             "Store it now. After this page it cannot be shown again."
         </p>
         <p class="receipt">
-            <Icon name=IconName::CircleCheck />
+            <Icon name=IconName::Info />
             {receipt}
         </p>
         <section class="section" aria-labelledby="environment-title">

@@ -124,7 +124,7 @@ fn MaskedKey(mask: String, public_id: String, name: String, revoked: bool) -> im
                     }
                 })}
         </span>
-        <span class="no-scripts-only meta">"Public id " <code class="value">{public_id}</code></span>
+        <span class="cell-public-id no-scripts-only meta">"Public id " <code class="value">{public_id}</code></span>
     }
 }
 
