@@ -166,6 +166,11 @@ fn welcome(settings: &Settings, place: &Place, report: Report, took: Duration) {
              -d '{{\"model\":\"gpt-4o-mini\",\"messages\":[{{\"role\":\"user\",\"content\":\"Hello\"}}]}}'\n",
             shown.display()
         ));
+    } else {
+        report.say(
+            "  The demo key's secret is not here (it is told once): make a key in the console,\n  \
+             or delete .latchkey to begin anew.\n",
+        );
     }
     report.say("  Ctrl-C stops everything.\n");
 }
