@@ -9,11 +9,11 @@ use domain::email::EmailAddress;
 use domain::sign_in::{CODE_LIFE, SignInCode};
 use domain::{AccountId, GroupId, UserId};
 use serde_json::json;
+use store::TenantTx;
 use store::accounts::{self, BillingMode, NewAccount, OpenAccountError};
+use store::audit::{self, Action, Actor, Event};
 use store::sessions::{self, NewSession};
 use store::sign_in::{self, Issued, NewCode, OpenCode};
-use store::audit::{self, Action, Actor, Event};
-use store::TenantTx;
 use subtle::ConstantTimeEq;
 
 use super::{CodeView, Done, LoginView};
@@ -66,8 +66,8 @@ pub(super) async fn load_unknown() -> Result<(), AppError> {
 /// takes to hand a mail over tell them apart.
 pub(super) async fn request_code(email: String) -> Result<Done, AppError> {
     respond("request_code", async move |visit| {
-        let email = EmailAddress::parse(&email)
-            .map_err(|error| AppError::invalid("email", format!("{error}.")))?;
+        let email =
+            EmailAddress::parse(&email).map_err(|error| AppError::invalid("email", format!("{error}.")))?;
         let browser = match visit.cookie(BROWSER_COOKIE).and_then(Token::parse) {
             Some(token) => token,
             None => Token::generate()?,
@@ -166,7 +166,11 @@ async fn sign_in_as(visit: &Visit, email: &EmailAddress) -> Result<String, Failu
 }
 
 /// Makes the person's first account, named after their address, with a slug nobody has.
-async fn open_account(visit: &Visit, owner: UserId, email: &EmailAddress) -> Result<(AccountId, String), Failure> {
+async fn open_account(
+    visit: &Visit,
+    owner: UserId,
+    email: &EmailAddress,
+) -> Result<(AccountId, String), Failure> {
     let billing = match visit.state.config.new_account_billing {
         NewAccountBilling::None => BillingMode::None,
         NewAccountBilling::Active => BillingMode::Invoiced,
@@ -176,14 +180,8 @@ async fn open_account(visit: &Visit, owner: UserId, email: &EmailAddress) -> Res
         let suffix = if attempt == 0 { None } else { Some(u32::from_be_bytes(random()?)) };
         let slug = account_name::slug(email, suffix);
         let id = AccountId(store::new_id());
-        let new = NewAccount {
-            id,
-            group: GroupId(store::new_id()),
-            owner,
-            slug: &slug,
-            name: &name,
-            billing,
-        };
+        let new =
+            NewAccount { id, group: GroupId(store::new_id()), owner, slug: &slug, name: &name, billing };
         match accounts::open(&visit.state.pool, new).await {
             Ok(()) => return Ok((id, slug)),
             Err(OpenAccountError::SlugTaken) => {}

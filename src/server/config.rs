@@ -60,6 +60,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// The folder of static files that the build left.
     pub site_root: PathBuf,
+    /// The list of hashed file names, if the build made any.
+    pub hash_file: Option<PathBuf>,
     /// Whether the development command watches: the page may open its reload socket.
     pub development: bool,
 }
@@ -104,7 +106,8 @@ impl Config {
         let smtp = read.check("SMTP_URL", smtp, |text| Smtp::parse(&text));
         let mail_from = read.check_text("MAIL_FROM", &settings.mail_from, value::mailbox);
         let secret_key = read.secret("SECRET_KEY", &settings.secret_key);
-        let secret_key = read.check("SECRET_KEY", secret_key, |text| value::strong(&text).map(RootSecret::new));
+        let secret_key =
+            read.check("SECRET_KEY", secret_key, |text| value::strong(&text).map(RootSecret::new));
         let key_pepper = read.secret("KEY_PEPPER", &settings.key_pepper);
         let key_pepper =
             read.check("KEY_PEPPER", key_pepper, |text| value::strong(&text).map(|key| Pepper::new(key, 1)));
@@ -115,6 +118,7 @@ impl Config {
         let billing = read.check_text("NEW_ACCOUNT_BILLING", &settings.new_account_billing, value::billing);
         let trusted_proxies =
             read.check_text("TRUSTED_PROXIES", &settings.trusted_proxies, value::trusted_proxies);
+        let hash_file = read.value("LEPTOS_HASH_FILE_NAME", value::hash_file(settings.hash_file.as_deref()));
         read.finish(|| {
             Some(Self {
                 database_url: database_url?,
@@ -130,6 +134,7 @@ impl Config {
                 new_account_billing: billing?,
                 trusted_proxies: trusted_proxies?,
                 site_root: settings.site_root.clone(),
+                hash_file: hash_file?,
                 development: settings.watch.is_some(),
             })
         })

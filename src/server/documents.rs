@@ -57,9 +57,7 @@ pub async fn file_or_page(State(state): State<AppState>, request: Request) -> Re
         .append_index_html_on_directories(false)
         .precompressed_br()
         .precompressed_gzip();
-    let Ok(found) = files.oneshot(Request::from_parts(parts.clone(), Body::empty())).await else {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-    };
+    let Ok(found) = files.oneshot(Request::from_parts(parts.clone(), Body::empty())).await;
     if found.status() == StatusCode::NOT_FOUND {
         let options = state.leptos.clone();
         let context = provide_server_context(state);

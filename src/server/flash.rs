@@ -67,7 +67,11 @@ pub fn page_before(headers: &HeaderMap, public: &str) -> Option<String> {
 
 /// A session or flash cookie line.
 #[must_use]
-pub fn set_cookie(name: &str, value: &str, max_age_seconds: i64) -> Option<(axum::http::HeaderName, HeaderValue)> {
+pub fn set_cookie(
+    name: &str,
+    value: &str,
+    max_age_seconds: i64,
+) -> Option<(axum::http::HeaderName, HeaderValue)> {
     let line = format!("{name}={value}; Path=/; Max-Age={max_age_seconds}; Secure; HttpOnly; SameSite=Lax");
     HeaderValue::from_str(&line).ok().map(|line| (SET_COOKIE, line))
 }
@@ -118,7 +122,10 @@ mod tests {
     fn only_pages_of_ours_are_gone_back_to() {
         let back = |referer: &str| page_before(&headers(&[("referer", referer)]), "https://keys.example.com");
         assert_eq!(back("https://keys.example.com/a/x/keys").as_deref(), Some("/a/x/keys"));
-        assert_eq!(back("https://keys.example.com/a/x/keys?status=all").as_deref(), Some("/a/x/keys?status=all"));
+        assert_eq!(
+            back("https://keys.example.com/a/x/keys?status=all").as_deref(),
+            Some("/a/x/keys?status=all")
+        );
         for refused in [
             "https://evil.example/a",
             "https://keys.example.com.evil.example/a",

@@ -33,8 +33,9 @@ const NO_PERMISSIONS: &str = "accelerometer=(), autoplay=(), camera=(), display-
 const HSTS: HeaderValue = HeaderValue::from_static("max-age=63072000; includeSubDomains");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 /// For what is not a page: it may load and embed nothing.
-const NOTHING: HeaderValue =
-    HeaderValue::from_static("default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+const NOTHING: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
 
 /// Puts the headers on, and answers methods nobody needs.
 pub async fn secure(State(state): State<AppState>, request: Request, next: Next) -> Response {

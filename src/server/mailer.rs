@@ -132,7 +132,11 @@ async fn deliver(transport: &Smtp1, from: &Mailbox, mail: &Mail, stop: &Cancella
         if Instant::now() + pause > until {
             return tracing::error!("gave up on a mail after five minutes");
         }
-        tracing::warn!(retry_in_ms = pause.as_millis(), kind = kind(&error), "the mail server cannot take a mail");
+        tracing::warn!(
+            retry_in_ms = pause.as_millis(),
+            kind = kind(&error),
+            "the mail server cannot take a mail"
+        );
         if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
             return tracing::warn!("stopping with a mail not delivered");
         }

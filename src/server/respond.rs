@@ -97,7 +97,8 @@ fn chain(error: &(dyn Error + 'static)) -> String {
 
 /// Eight characters that find a log line.
 fn reference() -> String {
-    secrets::random::<4>().map_or_else(|_| "unknown".to_owned(), |bytes| format!("{:08x}", u32::from_be_bytes(bytes)))
+    secrets::random::<4>()
+        .map_or_else(|_| "unknown".to_owned(), |bytes| format!("{:08x}", u32::from_be_bytes(bytes)))
 }
 
 /// The request that is being answered: a page's, or a direct call of a server function.
@@ -165,7 +166,8 @@ impl Visit {
     /// The client's address, proxies considered.
     #[must_use]
     pub fn address(&self) -> IpAddr {
-        let peer = self.parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
+        let peer =
+            self.parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
         client_address(peer, &self.parts.headers, &self.state.config.trusted_proxies)
     }
 
@@ -205,7 +207,10 @@ impl Visit {
 }
 
 /// Runs a server function for anybody. `name` is the function's, for the log.
-pub async fn respond<T, Fut>(name: &'static str, work: impl FnOnce(Visit) -> Fut) -> Result<T, AppError>
+pub async fn respond<T, Fut>(
+    name: &'static str,
+    work: impl FnOnce(Visit) -> Fut + Send,
+) -> Result<T, AppError>
 where
     Fut: Future<Output = Result<T, Failure>> + Send,
 {

@@ -63,7 +63,8 @@ pub fn provide_server_context(state: AppState) -> impl Fn() + Clone + Send + Syn
 
 /// The whole body, if it is not larger than any form of ours.
 pub async fn read_body(headers: &HeaderMap, body: Body) -> Option<Bytes> {
-    let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    let declared =
+        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if declared.is_some_and(|length| length > LARGEST_BODY) {
         return None;
     }

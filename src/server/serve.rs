@@ -51,7 +51,10 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
     }
 }
 
-async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> Option<(TcpStream, Peer, OwnedSemaphorePermit)> {
+async fn accept(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+) -> Option<(TcpStream, Peer, OwnedSemaphorePermit)> {
     // Waiting for room before accepting leaves further clients in the kernel's queue.
     let permit = Arc::clone(room).acquire_owned().await.ok()?;
     match listener.accept().await {

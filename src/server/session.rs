@@ -32,7 +32,11 @@ pub async fn find(state: &AppState, cookie: Option<&str>) -> Result<Option<Viewe
 }
 
 /// The person's membership in the account `slug`, read afresh: a role taken away is gone with the next request.
-pub async fn membership(state: &AppState, viewer: &Viewer, slug: &str) -> Result<Option<Membership>, Failure> {
+pub async fn membership(
+    state: &AppState,
+    viewer: &Viewer,
+    slug: &str,
+) -> Result<Option<Membership>, Failure> {
     let all = accounts::list_of_user(&state.pool, viewer.user).await?;
     Ok(all.into_iter().find(|membership| membership.slug == slug))
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use store::connect::{self, NotReady};
 use store::PgPool;
+use store::connect::{self, NotReady};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;

@@ -1,6 +1,7 @@
 //! What every request may use.
 
 use std::ops::Deref;
+use std::path::Path;
 use std::sync::Arc;
 
 use axum::extract::FromRef;
@@ -45,14 +46,16 @@ impl AppState {
     }
 }
 
-/// Names as the build gave them. A build with hashed file names leaves `hash.txt` beside the program.
+/// Names as the build gave them.
 fn leptos_options(config: &Config) -> LeptosOptions {
-    let hashes = std::env::current_exe().ok().and_then(|program| Some(program.parent()?.join("hash.txt")));
+    let hashed = config.hash_file.is_some();
+    let hash_file = config.hash_file.as_deref().unwrap_or(Path::new("hash.txt"));
     LeptosOptions::builder()
         .output_name("latchkey")
         .site_root(config.site_root.to_string_lossy().into_owned())
         .site_pkg_dir("pkg")
-        .hash_files(hashes.is_some_and(|file| file.is_file()))
+        .hash_file(Arc::from(hash_file.to_string_lossy()))
+        .hash_files(hashed)
         .build()
 }
 

@@ -6,5 +6,6 @@ mod mail;
 mod safety;
 mod sessions;
 mod sign_in;
+mod start;
 mod support;
 mod tenancy;

@@ -24,8 +24,17 @@ async fn every_answer_carries_the_headers(pool: PgPool) {
     let (mut browser, slug) = console.signed_in("ada@example.com").await;
     let mut answers = vec![create_key(&mut browser, &slug, "one").await];
     for path in [
-        "/", "/login", "/login/code", "/a/ada/keys", "/a/ada/keys/new", "/a/nobody/keys", "/nowhere", "/sample.txt",
-        "/healthz", "/readyz", "/api/nothing",
+        "/",
+        "/login",
+        "/login/code",
+        "/a/ada/keys",
+        "/a/ada/keys/new",
+        "/a/nobody/keys",
+        "/nowhere",
+        "/sample.txt",
+        "/healthz",
+        "/readyz",
+        "/api/nothing",
     ] {
         answers.push(browser.get(path).await);
         answers.push(console.browser().get(path).await);
@@ -47,10 +56,18 @@ async fn every_answer_carries_the_headers(pool: PgPool) {
         }
         assert!(page.header("permissions-policy").contains("camera=()"));
         let policy = page.header("content-security-policy");
-        assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{policy}");
+        assert!(
+            policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"),
+            "{policy}"
+        );
         assert!(page.header("server").is_empty());
         let cached = page.header("cache-control");
-        assert!(cached == "no-store" || page.body.starts_with("A file of") || page.body.starts_with("A file that"), "{page:?}");
+        assert!(
+            cached == "no-store"
+                || page.body.starts_with("A file of")
+                || page.body.starts_with("A file that"),
+            "{page:?}"
+        );
     }
 }
 
@@ -74,7 +91,9 @@ async fn each_page_has_its_own_nonce_and_its_scripts_carry_it(pool: PgPool) {
 }
 
 async fn try_sign_out(browser: &mut Browser, headers: &[(&'static str, &str)]) -> StatusCode {
-    let mut request = browser.request(Method::POST, SignOut::PATH).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+    let mut request = browser
+        .request(Method::POST, SignOut::PATH)
+        .header(CONTENT_TYPE, "application/x-www-form-urlencoded");
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -127,21 +146,29 @@ async fn other_bodies_and_methods_are_refused(pool: PgPool) {
     let post = |browser: &Browser, path: &str| browser.request(Method::POST, path).header(ORIGIN, PUBLIC_URL);
     for path in [RequestCode::PATH, "/a/ada/keys"] {
         for kind in ["text/plain", "application/json", "multipart/form-data; boundary=x"] {
-            let request = post(&browser, path).header(CONTENT_TYPE, kind).body(Body::from("email=a")).unwrap();
-            assert_eq!(browser.send(request).await.status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{path} {kind}");
+            let request =
+                post(&browser, path).header(CONTENT_TYPE, kind).body(Body::from("email=a")).unwrap();
+            assert_eq!(
+                browser.send(request).await.status,
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "{path} {kind}"
+            );
         }
         let form = "application/x-www-form-urlencoded";
         let large = "a".repeat(256 * 1024 + 1);
-        let request = post(&browser, path).header(CONTENT_TYPE, form).body(Body::from(large.clone())).unwrap();
+        let request =
+            post(&browser, path).header(CONTENT_TYPE, form).body(Body::from(large.clone())).unwrap();
         assert_eq!(browser.send(request).await.status, StatusCode::PAYLOAD_TOO_LARGE, "{path}");
         let declared = post(&browser, path).header(CONTENT_TYPE, form).header(CONTENT_LENGTH, "9999999");
         let request = declared.body(Body::empty()).unwrap();
         assert_eq!(browser.send(request).await.status, StatusCode::PAYLOAD_TOO_LARGE, "{path}");
     }
     for path in ["/", "/login", "/a/ada/keys", "/nowhere"] {
-        let request = browser.request(Method::TRACE, path).header(ORIGIN, PUBLIC_URL).body(Body::empty()).unwrap();
+        let request =
+            browser.request(Method::TRACE, path).header(ORIGIN, PUBLIC_URL).body(Body::empty()).unwrap();
         assert_eq!(browser.send(request).await.status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
-        let request = browser.request(Method::DELETE, path).header(ORIGIN, PUBLIC_URL).body(Body::empty()).unwrap();
+        let request =
+            browser.request(Method::DELETE, path).header(ORIGIN, PUBLIC_URL).body(Body::empty()).unwrap();
         assert_eq!(browser.send(request).await.status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
     }
 }

@@ -25,7 +25,10 @@ async fn an_idle_session_ends_after_an_hour(pool: PgPool) {
 async fn a_busy_session_ends_after_twelve_hours(pool: PgPool) {
     let console = TestConsole::new(pool).await;
     let (mut browser, slug) = console.signed_in("ada@example.com").await;
-    assert_eq!(console.count("SELECT count(*) FROM sessions WHERE ends_at = created_at + interval '12 hours'").await, 1);
+    assert_eq!(
+        console.count("SELECT count(*) FROM sessions WHERE ends_at = created_at + interval '12 hours'").await,
+        1
+    );
     console.sql("UPDATE sessions SET ends_at = now()").await;
     assert!(!is_in(&mut browser, &slug).await);
 }
@@ -36,10 +39,20 @@ async fn being_seen_is_written_at_most_once_a_minute(pool: PgPool) {
     let (mut browser, slug) = console.signed_in("ada@example.com").await;
     console.sql("UPDATE sessions SET last_seen_at = now() - interval '50 seconds'").await;
     is_in(&mut browser, &slug).await;
-    assert_eq!(console.count("SELECT count(*) FROM sessions WHERE last_seen_at < now() - interval '45 seconds'").await, 1);
+    assert_eq!(
+        console
+            .count("SELECT count(*) FROM sessions WHERE last_seen_at < now() - interval '45 seconds'")
+            .await,
+        1
+    );
     console.sql("UPDATE sessions SET last_seen_at = now() - interval '70 seconds'").await;
     is_in(&mut browser, &slug).await;
-    assert_eq!(console.count("SELECT count(*) FROM sessions WHERE last_seen_at > now() - interval '45 seconds'").await, 1);
+    assert_eq!(
+        console
+            .count("SELECT count(*) FROM sessions WHERE last_seen_at > now() - interval '45 seconds'")
+            .await,
+        1
+    );
 }
 
 #[sqlx::test(migrator = "store::MIGRATOR")]

@@ -178,7 +178,10 @@ async fn what_is_no_code_is_refused_before_a_try_is_booked(pool: PgPool) {
         assert!(page.text().contains("Enter the 8 digits from the mail"), "{typed:?}: {}", page.text());
     }
     assert_eq!(console.count("SELECT count(*) FROM login_codes WHERE tries > 0").await, 0);
-    assert_eq!(browser.submit_code(&format!("{}-{}", &code[..4], &code[4..])).await.location(), "/a/ada/keys");
+    assert_eq!(
+        browser.submit_code(&format!("{}-{}", &code[..4], &code[4..])).await.location(),
+        "/a/ada/keys"
+    );
 }
 
 #[sqlx::test(migrator = "store::MIGRATOR")]
@@ -278,6 +281,7 @@ async fn an_audit_event_names_the_person_and_the_place(pool: PgPool) {
     let actions: Vec<&str> = events.iter().map(|event| event.action.as_str()).collect();
     assert_eq!(actions, ["session.opened", "account.opened"]);
     assert!(events.iter().all(|event| event.actor_email == ADA));
-    let place = "SELECT count(*) FROM audit_events WHERE client = '203.0.113.7' AND user_agent LIKE '%Firefox/145.0'";
+    let place =
+        "SELECT count(*) FROM audit_events WHERE client = '203.0.113.7' AND user_agent LIKE '%Firefox/145.0'";
     assert_eq!(console.count(place).await, 2);
 }

@@ -93,13 +93,13 @@ impl TestConsole {
 
     /// Makes the person of `email` a member of the account `slug` with `role`, and of no other.
     pub async fn set_role(&self, email: &str, slug: &str, role: &str) {
-        let statement = "WITH person AS (SELECT id FROM users WHERE email = $1),
-                              left_all AS (DELETE FROM members USING person WHERE user_id = person.id)
-                         INSERT INTO members (account_id, user_id, role)
-                         SELECT accounts.id, person.id, $3 FROM accounts, person WHERE slug = $2
-                         RETURNING 1";
-        let rows: Vec<i32> =
-            sqlx::query_scalar(statement).bind(email).bind(slug).bind(role).fetch_all(&self.owner).await.unwrap();
+        let leave = "DELETE FROM members USING users WHERE user_id = users.id AND email = $1 RETURNING 1";
+        let _left: Vec<i32> = sqlx::query_scalar(leave).bind(email).fetch_all(&self.owner).await.unwrap();
+        let join = "INSERT INTO members (account_id, user_id, role)
+                    SELECT accounts.id, users.id, $3 FROM accounts, users WHERE slug = $2 AND email = $1
+                    RETURNING 1";
+        let joined = sqlx::query_scalar(join).bind(email).bind(slug).bind(role);
+        let rows: Vec<i32> = joined.fetch_all(&self.owner).await.unwrap();
         assert_eq!(rows.len(), 1);
     }
 }

@@ -12,7 +12,8 @@ const NO_ID: &str = "01932f2a-0000-7000-8000-000000000001";
 
 /// An answer without what differs in every answer.
 fn bytes(page: &Page) -> String {
-    let nonce = page.header("content-security-policy").split("'nonce-").nth(1).unwrap_or("").split('\'').next();
+    let nonce =
+        page.header("content-security-policy").split("'nonce-").nth(1).unwrap_or("").split('\'').next();
     let mut text = format!("{} {:?} {}", page.status, page.headers, page.body);
     if let Some(nonce) = nonce.filter(|nonce| !nonce.is_empty()) {
         text = text.replace(nonce, "NONCE");
@@ -83,6 +84,9 @@ async fn without_an_account_the_consoles_role_sees_nothing(pool: PgPool) {
     ] {
         let seen: i64 = sqlx::query_scalar(query).fetch_one(&console.pool).await.unwrap();
         assert_eq!(seen, 0, "{query}");
-        assert!(console.count(query).await > 0 || query.contains("usage_records"), "{query} has something to hide");
+        assert!(
+            console.count(query).await > 0 || query.contains("usage_records"),
+            "{query} has something to hide"
+        );
     }
 }

@@ -6,7 +6,8 @@ const LONGEST_SLUG: usize = 30;
 
 /// `ada.lovelace@example.com` gives `Ada Lovelace`.
 pub(super) fn name(email: &EmailAddress) -> String {
-    let words = email.local_part().split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let words =
+        email.local_part().split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     let words: Vec<String> = words.map(capitalised).collect();
     if words.is_empty() { "My account".to_owned() } else { words.join(" ") }
 }
@@ -18,7 +19,8 @@ fn capitalised(word: &str) -> String {
 
 /// `ada.lovelace@example.com` gives `ada-lovelace`; a `suffix` keeps two of them apart.
 pub(super) fn slug(email: &EmailAddress, suffix: Option<u32>) -> String {
-    let words = email.local_part().split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let words =
+        email.local_part().split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     let mut slug = words.collect::<Vec<_>>().join("-");
     slug.truncate(LONGEST_SLUG);
     let slug = slug.trim_matches('-');

@@ -50,7 +50,8 @@ pub async fn create(State(state): State<AppState>, Path(slug): Path<String>, req
 
 async fn answer(visit: Visit, slug: &str, posted: &[(String, String)]) -> Result<CreateOutcome, Failure> {
     let member = Member::admit(visit, slug, MAY_EDIT).await?;
-    let field = |wanted: &str| posted.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
+    let field =
+        |wanted: &str| posted.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
     let form_id: Uuid = field("form_id").and_then(|text| text.parse().ok()).ok_or(AppError::Malformed)?;
     let typed = field("name").ok_or(AppError::Malformed)?;
     match make(&member, form_id, typed).await {
@@ -81,11 +82,13 @@ async fn make(member: &Member, form_id: Uuid, typed: &str) -> Result<Made, Failu
     let config = &member.visit.state.config;
     let secret = PlainSecret::from_entropy(&config.key_prefix, &random()?);
     let mut tx = TenantTx::begin(&member.visit.state.pool, member.membership.account_id).await?;
-    let group = accounts::find_default_group(&mut tx).await?.ok_or("the account has no default group");
+    let Some(group) = accounts::find_default_group(&mut tx).await? else {
+        return Err(Failure::Fault("the account has no default group".into()));
+    };
     let id = KeyId(store::new_id());
     let new = NewKey {
         id,
-        group: group.map_err(|error| Failure::Fault(error.into()))?,
+        group,
         name: &name,
         created_by: member.viewer.user,
         secret: NewSecret {
@@ -99,14 +102,15 @@ async fn make(member: &Member, form_id: Uuid, typed: &str) -> Result<Made, Failu
     };
     match keys::insert(&mut tx, new).await {
         Ok(()) => {}
-        Err(InsertKeyError::NameTaken) => {
-            let message = "Another key of this account has this name. Choose a different one.";
-            return Err(AppError::invalid("name", message).into());
-        }
-        Err(InsertKeyError::FormUsed(_)) => {
-            // The same form, sent twice at once, and the other one was first.
+        // The same form sent twice at once makes the second one stumble over the first one's name or form id.
+        Err(refused @ (InsertKeyError::NameTaken | InsertKeyError::FormUsed(_))) => {
             drop(tx);
-            return made_before(member, form_id).await?.ok_or_else(|| AppError::NotFound.into());
+            let message = "Another key of this account has this name. Choose a different one.";
+            let taken = match refused {
+                InsertKeyError::NameTaken => AppError::invalid("name", message),
+                _ => AppError::NotFound,
+            };
+            return made_before(member, form_id).await?.ok_or_else(|| taken.into());
         }
         Err(InsertKeyError::Store(error)) => return Err(error.into()),
     }

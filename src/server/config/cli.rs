@@ -184,6 +184,9 @@ pub struct Settings {
     /// The folder of static files that the build left
     #[arg(long, env = "LEPTOS_SITE_ROOT", default_value = "target/site")]
     pub(super) site_root: PathBuf,
+    /// The list of hashed file names that the build left; a relative path starts at this program's folder
+    #[arg(long, env = "LEPTOS_HASH_FILE_NAME")]
+    pub(super) hash_file: Option<PathBuf>,
     /// Set by the development command when it watches for changes
     #[arg(long, env = "LEPTOS_WATCH", hide = true)]
     pub(super) watch: Option<String>,

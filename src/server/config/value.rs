@@ -1,7 +1,7 @@
 //! Reading one setting: what is accepted, and what a bad one is told.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use axum::http::Uri;
@@ -44,7 +44,8 @@ impl Reader {
             (None, Some(path)) => read_file(path),
             (None, None) => Err(format!("is required (or {name}_FILE)")),
         };
-        let found = found.and_then(|text| if text.is_empty() { Err("is empty".to_owned()) } else { Ok(text) });
+        let found =
+            found.and_then(|text| if text.is_empty() { Err("is empty".to_owned()) } else { Ok(text) });
         found.map_err(|problem| self.complain(name, problem)).ok()
     }
 
@@ -73,6 +74,11 @@ impl Reader {
         self.check_text(name, text, |text| text.parse().map_err(|error: T::Err| format!("{text:?}: {error}")))
     }
 
+    /// A value already checked, or its problem.
+    pub(super) fn value<T>(&mut self, name: &str, value: Result<T, String>) -> Option<T> {
+        value.map_err(|problem| self.complain(name, problem)).ok()
+    }
+
     /// The whole, or every problem.
     pub(super) fn finish<T>(self, build: impl FnOnce() -> Option<T>) -> Result<T, Problems> {
         match build() {
@@ -83,17 +89,21 @@ impl Reader {
 }
 
 fn read_file(path: &Path) -> Result<String, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()));
+    let text =
+        std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()));
     text.map(|text| text.trim_end().to_owned())
 }
 
 /// Takes the bytes of a secret that is neither short nor a sample.
 pub(super) fn strong(text: &str) -> Result<&[u8], String> {
     if text.len() < SHORTEST_SECRET {
-        return Err(format!("is too short: at least {SHORTEST_SECRET} characters, such as `openssl rand -hex 32`"));
+        return Err(format!(
+            "is too short: at least {SHORTEST_SECRET} characters, such as `openssl rand -hex 32`"
+        ));
     }
     let plain = text.to_ascii_lowercase();
-    let sample = ["change-me", "changeme", "change_me", "example", "sample", "placeholder", "your-secret", "insecure"];
+    let sample =
+        ["change-me", "changeme", "change_me", "example", "sample", "placeholder", "your-secret", "insecure"];
     let distinct = {
         let mut bytes = text.as_bytes().to_vec();
         bytes.sort_unstable();
@@ -112,6 +122,19 @@ pub(super) fn database_url(text: &str) -> Result<DatabaseUrl, String> {
         Ok(DatabaseUrl(text.to_owned()))
     } else {
         Err("must look like postgres://role:password@host:5432/database".to_owned())
+    }
+}
+
+/// The list of hashed file names: the one that is named, which must be there, or `hash.txt` beside the program if it is.
+pub(super) fn hash_file(named: Option<&Path>) -> Result<Option<PathBuf>, String> {
+    let program =
+        std::env::current_exe().map_err(|error| format!("this program's folder is unknown: {error}"))?;
+    let folder = program.parent().unwrap_or(Path::new("/"));
+    let file = folder.join(named.unwrap_or(Path::new("hash.txt")));
+    match (file.is_file(), named) {
+        (true, _) => Ok(Some(file)),
+        (false, None) => Ok(None),
+        (false, Some(_)) => Err(format!("there is no file {}", file.display())),
     }
 }
 
@@ -199,7 +222,9 @@ mod tests {
         let origin = |text| Origin::parse(text).map(|origin| origin.0);
         assert_eq!(origin("https://Keys.Example.com:443/").unwrap(), "https://keys.example.com");
         assert_eq!(origin("http://localhost:3000").unwrap(), "http://localhost:3000");
-        for bad in ["", "keys.example.com", "ftp://a.b", "https://a.b/console", "https://a@b.c", "https://a.b/?x=1"] {
+        for bad in
+            ["", "keys.example.com", "ftp://a.b", "https://a.b/console", "https://a@b.c", "https://a.b/?x=1"]
+        {
             assert!(origin(bad).is_err(), "{bad}");
         }
     }

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::header::{ACCEPT, CONTENT_TYPE, COOKIE, HOST, LOCATION, ORIGIN, REFERER, SET_COOKIE, USER_AGENT};
+use axum::http::header::{
+    ACCEPT, CONTENT_TYPE, COOKIE, HOST, LOCATION, ORIGIN, REFERER, SET_COOKIE, USER_AGENT,
+};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use latchkey::auth::{RedeemCode, RequestCode};
@@ -96,7 +98,8 @@ impl Browser {
 
     /// What every request of this browser carries.
     pub fn request(&self, method: Method, path: &str) -> axum::http::request::Builder {
-        let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let cookies: Vec<String> =
+            self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         Request::builder()
             .method(method)
             .uri(path)
@@ -111,8 +114,11 @@ impl Browser {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        let page =
-            Page { status: parts.status, headers: parts.headers, body: String::from_utf8_lossy(&body).into_owned() };
+        let page = Page {
+            status: parts.status,
+            headers: parts.headers,
+            body: String::from_utf8_lossy(&body).into_owned(),
+        };
         self.keep_cookies(&page.headers);
         self.seen.push(format!("{:?}\n{}", page.headers, page.body));
         page
@@ -149,7 +155,10 @@ impl Page {
 
     /// The value of the first `<input>` with this name.
     pub fn input(&self, name: &str) -> String {
-        let at = self.body.find(&format!("name=\"{name}\"")).unwrap_or_else(|| panic!("no {name} in {}", self.body));
+        let at = self
+            .body
+            .find(&format!("name=\"{name}\""))
+            .unwrap_or_else(|| panic!("no {name} in {}", self.body));
         let start = self.body[..at].rfind('<').unwrap();
         let tag = &self.body[start..at + self.body[at..].find('>').unwrap()];
         let value = tag.split_once("value=\"").map_or("", |(_, rest)| rest.split('"').next().unwrap());
@@ -168,7 +177,8 @@ impl Page {
                 _ => {}
             }
         }
-        let text = text.replace("&#x27;", "'").replace("&quot;", "\"").replace("&lt;", "<").replace("&gt;", ">");
+        let text =
+            text.replace("&#x27;", "'").replace("&quot;", "\"").replace("&lt;", "<").replace("&gt;", ">");
         text.replace("&amp;", "&").split_whitespace().collect::<Vec<_>>().join(" ")
     }
 }
