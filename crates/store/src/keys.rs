@@ -57,6 +57,7 @@ pub enum InsertKeyError {
 
 /// Makes a key, its secret and its counters. On an error the transaction is of no further use.
 pub async fn insert(tx: &mut TenantTx, key: NewKey<'_>) -> Result<(), InsertKeyError> {
+    lock_form(tx, key.secret.form_id).await?;
     if let Some(made) = find_by_form(tx, key.secret.form_id).await? {
         return Err(InsertKeyError::FormUsed(made));
     }
@@ -88,7 +89,7 @@ pub async fn insert(tx: &mut TenantTx, key: NewKey<'_>) -> Result<(), InsertKeyE
     Ok(())
 }
 
-async fn insert_secret(tx: &mut TenantTx, key: KeyId, secret: NewSecret<'_>) -> Result<(), InsertKeyError> {
+async fn insert_secret(tx: &mut TenantTx, key: KeyId, secret: NewSecret<'_>) -> sqlx::Result<()> {
     let account = tx.account();
     sqlx::query!(
         "INSERT INTO key_secrets
@@ -106,14 +107,19 @@ async fn insert_secret(tx: &mut TenantTx, key: KeyId, secret: NewSecret<'_>) -> 
     )
     .execute(tx.connection())
     .await
-    .map_err(|error| match &error {
-        // Two identical forms at the same instant: this one waited for the other's commit.
-        sqlx::Error::Database(db) if db.constraint() == Some("key_secrets_form_unique") => {
-            InsertKeyError::FormUsed(key)
-        }
-        _ => error.into(),
-    })?;
-    Ok(())
+    .map(|_| ())
+}
+
+/// Lets the same form, sent twice at once, wait for itself: the second one then finds what the first has made, and not
+/// merely that its name is taken.
+async fn lock_form(tx: &mut TenantTx, form_id: Uuid) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"SELECT pg_advisory_xact_lock(hashtextextended($1, 2)) AS "lock: ()""#,
+        form_id.to_string()
+    )
+    .fetch_one(tx.connection())
+    .await
+    .map(|_| ())
 }
 
 /// The key a form has made, if it was sent before.

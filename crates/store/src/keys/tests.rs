@@ -80,6 +80,27 @@ async fn a_form_makes_one_key_however_often_it_is_sent(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::MIGRATOR")]
+async fn the_same_form_sent_many_times_at_once_makes_one_key(pool: PgPool) {
+    let acme = account(&pool, "acme").await;
+    let console = as_role(&pool, "latchkey_console").await.unwrap();
+    let sent: Vec<_> = (0..8)
+        .map(|_| {
+            let console = console.clone();
+            tokio::spawn(async move { make_key(&console, acme, "one", 7).await })
+        })
+        .collect();
+    let (mut made, mut repeated) = (0, 0);
+    for outcome in sent {
+        match outcome.await.unwrap() {
+            Ok(_) => made += 1,
+            Err(InsertKeyError::FormUsed(_)) => repeated += 1,
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert_eq!((made, repeated), (1, 7));
+}
+
+#[sqlx::test(migrator = "crate::MIGRATOR")]
 async fn a_key_is_switched_until_it_is_revoked(pool: PgPool) {
     let acme = account(&pool, "acme").await;
     let console = as_role(&pool, "latchkey_console").await.unwrap();
