@@ -200,7 +200,11 @@ async fn play(step: Step) -> Result<Option<Bytes>, io::Error> {
         Step::Wait(gate) => gate.pass().await,
         Step::Pause(time) => tokio::time::sleep(time).await,
         Step::Hang => std::future::pending().await,
-        Step::Die => return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the script ends here")),
+        Step::Die => {
+            // The connection writes what it holds while it has to wait; then it dies.
+            tokio::task::yield_now().await;
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the script ends here"));
+        }
     }
     Ok(None)
 }
