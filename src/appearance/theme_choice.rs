@@ -29,7 +29,7 @@ pub fn ThemeChoice(
         <p class="menu-label" id="theme-label">
             "Theme"
         </p>
-        <form class="choice" method="post" action=SetTheme::PATH role="group" aria-labelledby="theme-label">
+        <form class="choice" method="post" action=SetTheme::PATH aria-labelledby="theme-label">
             {choices.into_iter().collect_view()}
         </form>
     }

@@ -43,8 +43,7 @@ pub fn Frame(
         <div class="frame">
             <Navigation account theme_choice />
             <div class="frame-body">
-                {(!billing).then(|| view! { <BillingBanner /> })}
-                {(live_gateways == Some(0)).then(|| view! { <GatewayBanner /> })}
+                <Banners billing_active=billing live_gateways />
                 <main id="main" class=class tabindex="-1">
                     {children()}
                 </main>
@@ -79,6 +78,20 @@ pub fn PageHead(
             {children.map(|children| view! { <div class="actions">{children()}</div> })}
         </header>
     }
+}
+
+/// What blocks work in the whole account; nothing if nothing does.
+#[component]
+fn Banners(billing_active: bool, live_gateways: Option<u32>) -> impl IntoView {
+    let unheard = live_gateways == Some(0);
+    (unheard || !billing_active).then(|| {
+        view! {
+            <aside aria-label="Notices">
+                {(!billing_active).then(|| view! { <BillingBanner /> })}
+                {unheard.then(|| view! { <GatewayBanner /> })}
+            </aside>
+        }
+    })
 }
 
 #[component]
