@@ -57,7 +57,7 @@ impl Stack {
     ) -> Result<()> {
         let Ports { console, gateway, inbox, .. } = settings.ports;
         self.spawn("services", services(&programs.services, settings), output)?;
-        self.wait("the mail sink", inbox, READY_WITHIN)?;
+        self.wait("the mail sink", inbox, "/healthz", READY_WITHIN)?;
         let patience = if watcher.is_some() { COMPILED_WITHIN } else { READY_WITHIN };
         let mut command = watcher.unwrap_or_else(|| Command::new(&programs.console));
         command.envs(environment::console(settings));
@@ -65,8 +65,8 @@ impl Stack {
         let mut command = Command::new(&programs.gateway);
         command.envs(environment::gateway(settings));
         self.spawn("gateway", command, output)?;
-        self.wait("the console", console, patience)?;
-        self.wait("the gateway", gateway, READY_WITHIN)
+        self.wait("the console", console, "/readyz", patience)?;
+        self.wait("the gateway", gateway, "/readyz", READY_WITHIN)
     }
 
     fn spawn(&mut self, name: &'static str, command: Command, output: &Output) -> Result<()> {
@@ -74,8 +74,8 @@ impl Stack {
         Ok(())
     }
 
-    fn wait(&mut self, name: &str, port: u16, limit: Duration) -> Result<()> {
-        http::wait_until_ready(name, port, "/healthz", limit, || {
+    fn wait(&mut self, name: &str, port: u16, path: &str, limit: Duration) -> Result<()> {
+        http::wait_until_ready(name, port, path, limit, || {
             if interrupt::seen() {
                 bail!("interrupted");
             }
