@@ -63,6 +63,7 @@ test("another account's page answers as a missing one", async ({ page }) => {
 test("signing out ends the session", async ({ page }) => {
   await signIn(page, newAddress());
   const keys = page.url();
+  await page.locator("summary").click();
   await page.getByRole("button", { name: "Sign out" }).click();
   await page.waitForURL(/\/login$/);
   await page.goto(keys);
@@ -71,6 +72,8 @@ test("signing out ends the session", async ({ page }) => {
 
 test("every keys page is accessible in both themes, on a desk and on a phone", async ({ page, javaScriptEnabled }) => {
   test.skip(javaScriptEnabled === false, "axe is a script");
+  // Twenty runs of axe.
+  test.slow();
   const everywhere = async () => {
     for (const colorScheme of ["light", "dark"] as const) {
       for (const width of [1280, 390]) {
