@@ -72,7 +72,8 @@ fn serve(
         secrets: Secrets::load_or_make(place)?,
         upstream,
         site,
-        new_account_billing: "none",
+        // So that a key made by whoever signs in works at once.
+        new_account_billing: "active",
     };
     report.during("migrating and seeding the database", || prepare(&programs, &settings, database, place))?;
     let watcher = options.watch.then(|| workshop.watcher());

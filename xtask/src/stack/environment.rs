@@ -74,6 +74,9 @@ pub fn console(settings: &Settings) -> Variables {
         ("SECRET_KEY", secrets.secret_key.clone()),
         ("KEY_PEPPER", secrets.key_pepper.clone()),
         ("NEW_ACCOUNT_BILLING", settings.new_account_billing.to_owned()),
+        // Only this machine reaches the console here, so a proxy in front of it is the developer's own; and each browser
+        // spec is a client of its own, with its own sending limits.
+        ("TRUSTED_PROXIES", "127.0.0.0/8".to_owned()),
     ];
     variables.extend(site(&settings.site, ports.console));
     variables
