@@ -138,12 +138,11 @@ async fn sign_in_as(visit: &Visit, email: &EmailAddress) -> Result<String, Failu
     let pool = &visit.state.pool;
     let user = sign_in::find_or_make_user(pool, email).await?;
     let known = accounts::list_of_user(pool, user).await?.into_iter().next();
-    let (account, slug, is_new) = match known {
-        Some(membership) => (membership.account_id, membership.slug, false),
-        None => {
-            let (account, slug) = open_account(visit, user, email).await?;
-            (account, slug, true)
-        }
+    let is_new = known.is_none();
+    let (account, slug) = if let Some(membership) = known {
+        (membership.account_id, membership.slug)
+    } else {
+        open_account(visit, user, email).await?
     };
     // A new token at every sign-in: one that was planted before is worth nothing.
     let token = Token::generate()?;

@@ -20,7 +20,7 @@ use super::config::{Smtp, SmtpSecurity};
 
 const QUEUE: usize = 1024;
 const AT_ONCE: usize = 8;
-const TRY_FOR: Duration = Duration::from_secs(300);
+const TRY_FOR: Duration = Duration::from_mins(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 const CONVERSATION_WITHIN: Duration = Duration::from_secs(15);

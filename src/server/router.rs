@@ -21,7 +21,7 @@ use crate::app::{App, shell};
 /// The largest body a form of ours sends is a fraction of this.
 const LARGEST_BODY: usize = 256 * 1024;
 /// Nothing the console does takes this long; a client that dribbles its body does.
-const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+const ANSWER_WITHIN: Duration = Duration::from_mins(1);
 
 /// The whole console as one service.
 pub fn router(state: AppState) -> Router {

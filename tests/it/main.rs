@@ -1,4 +1,10 @@
 //! The console, tested over its real router, a real database and a real mail server, all in process.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail the test; the lint knows only the tests themselves"
+)]
 
 mod guard;
 mod keys;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::server::Visit;
 
 const COOKIE: &str = "__Host-to";
-const ANOTHER_AFTER: Duration = Duration::from_secs(60);
+const ANOTHER_AFTER: Duration = Duration::from_mins(1);
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct Pending {

@@ -27,7 +27,7 @@ pub struct Cli {
 pub enum Command {
     /// Serves the console.
     Serve,
-    /// Brings the database's schema up to date (with MIGRATION_DATABASE_URL) and ends.
+    /// Brings the database's schema up to date (with `MIGRATION_DATABASE_URL`) and ends.
     Migrate,
 }
 
@@ -109,7 +109,7 @@ secret_args!(
     "DATABASE_URL_FILE",
     "database-url",
     "database-url-file",
-    "PostgreSQL as the role latchkey_console"
+    "PostgreSQL as the console's role"
 );
 secret_args!(
     MigrationDatabaseUrlArg,
@@ -160,10 +160,10 @@ pub struct Settings {
     /// Where to listen
     #[arg(long, env = "LISTEN_ADDR", default_value = "127.0.0.1:3000")]
     pub(super) listen_addr: String,
-    /// What browsers call this console, such as https://keys.example.com
+    /// What browsers call this console, such as `https://keys.example.com`
     #[arg(long, env = "PUBLIC_URL", default_value = "")]
     pub(super) public_url: String,
-    /// What clients call the gateway, such as https://api.example.com
+    /// What clients call the gateway, such as `https://api.example.com`
     #[arg(long, env = "GATEWAY_PUBLIC_URL", default_value = "")]
     pub(super) gateway_public_url: String,
     /// The sender of mails, such as "Latchkey <keys@example.com>"
