@@ -20,6 +20,7 @@ pub use self::secret::Secret;
 ///
 /// Secrets are best given as files: each variable that holds one can be replaced by the same name with _FILE.
 #[derive(Debug, Parser)]
+#[expect(clippy::doc_markdown, reason = "these comments are the text of --help, which knows no Markdown")]
 #[command(name = "latchkey-gateway", version)]
 pub struct Args {
     /// PostgreSQL, as the gateway's role: postgres://latchkey_gateway:…@host/database
@@ -120,10 +121,10 @@ impl Default for Limits {
             connections: 4_096,
             head: Duration::from_secs(10),
             keep_alive: Duration::from_secs(75),
-            exchange: Duration::from_secs(15 * 60),
+            exchange: Duration::from_mins(15),
             connect: Duration::from_secs(5),
-            answer: Duration::from_secs(300),
-            stream_idle: Duration::from_secs(120),
+            answer: Duration::from_mins(5),
+            stream_idle: Duration::from_mins(2),
             staleness: Duration::from_secs(30),
             poll: Duration::from_secs(1),
             unsettled: 65_536,

@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// One to listen, one for the poll, the others for the ledger and for a full load meanwhile.
 const CONNECTIONS: u32 = 6;
 /// A full load streams its rows, so this bounds the wait for any of them, not the whole.
-const STATEMENT_TIME: Duration = Duration::from_secs(120);
+const STATEMENT_TIME: Duration = Duration::from_mins(2);
 
 fn main() -> ExitCode {
     let config = match Config::from_args(Args::parse()) {

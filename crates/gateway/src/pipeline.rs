@@ -217,10 +217,11 @@ fn require_json(headers: &HeaderMap) -> Result<(), Refusal> {
 fn refuse(state: &State, arrival: &Arrival, parts: &Parts, refused: &Refused) -> Response<AnswerBody> {
     let Refused { refusal, key, allow } = refused;
     let (request_id, code, status) = (arrival.id, refusal.code(), refusal.status());
-    match key {
-        Some(key) => tracing::info!(%request_id, %key, code, status, path = parts.uri.path(), "refused"),
+    if let Some(key) = key {
+        tracing::info!(%request_id, %key, code, status, path = parts.uri.path(), "refused");
+    } else {
         // Anybody can send a wrong key as often as he likes; that must not fill the log.
-        None => tracing::debug!(%request_id, code, status, client = %arrival.client, "refused"),
+        tracing::debug!(%request_id, code, status, client = %arrival.client, "refused");
     }
     let mut response = refusal::answer(refusal, arrival.id, &state.prefix);
     if let Some(allow) = allow {

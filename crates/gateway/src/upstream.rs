@@ -24,7 +24,7 @@ use crate::router::Forwarded;
 /// The largest answer that is no stream: thousands of embeddings.
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
 const IDLE_CONNECTIONS: usize = 256;
-const KEEP_ALIVE: Duration = Duration::from_secs(60);
+const KEEP_ALIVE: Duration = Duration::from_mins(1);
 
 /// A model provider.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ pub const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
 /// How long a client may send nothing.
 const IDLE: Duration = Duration::from_secs(30);
 /// How long a whole body may take.
-const WHOLE: Duration = Duration::from_secs(300);
+const WHOLE: Duration = Duration::from_mins(5);
 /// Room made before the first byte has come: a length that is only claimed costs nothing.
 const FIRST_ROOM: usize = 64 * 1024;
 

@@ -15,7 +15,7 @@ const LINGER: Duration = Duration::from_millis(100);
 const WRITE_TIME: Duration = Duration::from_secs(10);
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const DAY: Duration = Duration::from_hours(24);
 
 /// Empties a journal's queue into the ledger.
 #[derive(Debug)]
@@ -124,6 +124,6 @@ impl Writer {
 
 /// Whether the database will never take these rows (data exceptions and broken constraints), however long one waits.
 fn is_about_the_data(error: &StoreError) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
-    code.is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+    let Some(error) = error.as_database_error() else { return false };
+    error.code().is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
 }

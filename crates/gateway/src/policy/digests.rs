@@ -33,7 +33,7 @@ mod tests {
 
     #[test]
     fn different_digests_have_different_hashes() {
-        let map = ByDigest::<()>::default();
+        let map = ByDigest::<u8>::default();
         let hash = |seed: u8| map.hasher().hash_one(Digest([seed; 32]));
         assert_eq!(hash(1), 0x0101_0101_0101_0101);
         assert_ne!(hash(1), hash(2));

@@ -19,7 +19,7 @@ use super::set::{Set, Update};
 /// One look at the database.
 const LOOK_TIME: Duration = Duration::from_secs(5);
 /// A full load: a million keys take a few seconds.
-const LOAD_TIME: Duration = Duration::from_secs(120);
+const LOAD_TIME: Duration = Duration::from_mins(2);
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// How often a program that waits says so again.
@@ -33,14 +33,14 @@ pub struct Feed {
     /// This process, for the console's receipts.
     id: Uuid,
     name: String,
-    poll: Duration,
+    interval: Duration,
     look_now: Arc<Notify>,
 }
 
 impl Feed {
-    /// A feed for the gateway called `name`, which looks at least once every `poll`.
-    pub fn new(policy: Arc<Policy>, pool: PgPool, name: String, poll: Duration) -> Self {
-        Self { policy, pool, id: store::new_id(), name, poll, look_now: Arc::default() }
+    /// A feed for the gateway called `name`, which looks at least once every `interval`.
+    pub fn new(policy: Arc<Policy>, pool: PgPool, name: String, interval: Duration) -> Self {
+        Self { policy, pool, id: store::new_id(), name, interval, look_now: Arc::default() }
     }
 
     /// Runs until dropped: the poll and, beside it, the listener.
@@ -68,7 +68,7 @@ impl Feed {
                     }
                     wait = FIRST_WAIT;
                     // Whichever comes first: the next poll or a hint that there is something to see.
-                    let _ = timeout(self.poll, self.look_now.notified()).await;
+                    let _ = timeout(self.interval, self.look_now.notified()).await;
                 }
                 Err(error) => {
                     if std::mem::replace(&mut is_well, false) {

@@ -21,6 +21,7 @@ pub enum Part {
 
 /// The cutter.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about the bytes just passed")]
 pub struct Splitter {
     held: BytesMut,
     line_is_empty: bool,
