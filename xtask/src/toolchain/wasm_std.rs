@@ -101,3 +101,38 @@ fn mirror_host(system: &Path, own: &Path) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_of_the_sysroot_has_the_hosts_libraries_by_link_and_ours_for_wasm() {
+        let root = std::env::temp_dir().join(format!("latchkey-sysroot-{}", std::process::id()));
+        let (system, own, built) = (root.join("system"), root.join("own"), root.join("built"));
+        let host = Path::new("lib/rustlib/x86_64-unknown-linux-gnu");
+        for dir in [&system.join(host), &library(&system), &built] {
+            fs::create_dir_all(dir).unwrap();
+        }
+        fs::write(system.join(host).join("libstd.rlib"), "host").unwrap();
+        fs::write(library(&system).join("libstd-old.rlib"), "another compiler's").unwrap();
+        for name in ["libstd-1.rlib", "libempty-1.rlib", "libstd-1.d"] {
+            fs::write(built.join(name), "wasm").unwrap();
+        }
+        mirror_host(&system, &own).unwrap();
+        copy_into(&built, &own).unwrap();
+        // A second time, over what is there.
+        mirror_host(&system, &own).unwrap();
+        copy_into(&built, &own).unwrap();
+        let host_std = fs::read_to_string(own.join(host).join("libstd.rlib")).unwrap();
+        let entries = fs::read_dir(library(&own)).unwrap();
+        let mut wasm: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        wasm.sort();
+        fs::remove_dir_all(&root).unwrap();
+        assert_eq!(
+            (host_std.as_str(), wasm),
+            ("host", vec!["built-by-xtask".to_owned(), "libstd-1.rlib".to_owned()])
+        );
+    }
+}
