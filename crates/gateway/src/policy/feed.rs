@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
-use store::policy::{self, Changes, Pulse};
-use store::{PgListener, PgPool, StoreError, connect, gateways, models};
+use store::policy::{self, Changes};
+use store::{PgConnection, PgListener, PgPool, StoreError, connect, gateways, models};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
@@ -57,28 +57,44 @@ impl Feed {
 
     async fn keep_current(&self) {
         self.wait_for_database().await;
-        let mut wait = FIRST_WAIT;
-        let mut is_loaded = false;
-        let mut is_well = true;
+        let mut health = Health { is_loaded: false, failures: 0 };
         loop {
-            match self.look(&mut is_loaded).await {
-                Ok(()) => {
-                    if !std::mem::replace(&mut is_well, true) {
-                        tracing::info!("the policy is current again");
-                    }
-                    wait = FIRST_WAIT;
-                    // Whichever comes first: the next poll or a hint that there is something to see.
-                    let _ = timeout(self.interval, self.look_now.notified()).await;
-                }
-                Err(error) => {
-                    if std::mem::replace(&mut is_well, false) {
-                        let database = connect::address(&self.pool);
-                        tracing::warn!(%database, %error, "the policy cannot be read; requests are served until it is too old");
-                    }
-                    sleep(wait).await;
-                    wait = (wait * 2).min(LONGEST_WAIT);
-                }
+            let error = self.look_repeatedly(&mut health).await;
+            if health.failures == 0 {
+                let database = connect::address(&self.pool);
+                tracing::warn!(%database, %error, "the policy cannot be read; requests are served until it is too old");
             }
+            sleep((FIRST_WAIT * 2_u32.pow(health.failures.min(4))).min(LONGEST_WAIT)).await;
+            health.failures += 1;
+        }
+    }
+
+    /// Looks over one connection until that fails. A connection of its own, because a pool asks each time whether
+    /// the one it hands out still lives, and every exchange counts between a change and its being in force.
+    async fn look_repeatedly(&self, health: &mut Health) -> LookError {
+        let mut connection = match within(LOOK_TIME, self.pool.acquire()).await {
+            Ok(connection) => connection,
+            Err(error) => return error,
+        };
+        let mut polled: Option<Instant> = None;
+        loop {
+            // A hint asks for the changes only; the poll must come all the same, hints or not.
+            let is_hint = polled.is_some_and(|when| when.elapsed() < self.interval);
+            let looked = if is_hint {
+                self.follow_hint(&mut connection).await
+            } else {
+                polled = Some(Instant::now());
+                self.look(&mut connection, health).await
+            };
+            if let Err(error) = looked {
+                // An answer may still be on its way through it.
+                connection.close_on_drop();
+                return error;
+            }
+            if std::mem::take(&mut health.failures) > 0 {
+                tracing::info!("the policy is current again");
+            }
+            let _ = timeout(self.interval, self.look_now.notified()).await;
         }
     }
 
@@ -107,45 +123,61 @@ impl Feed {
     }
 
     /// One look: brings the set up to the database's version and says so.
-    async fn look(&self, is_loaded: &mut bool) -> Result<(), LookError> {
+    async fn look(&self, db: &mut PgConnection, health: &mut Health) -> Result<(), LookError> {
         let moment = Instant::now();
-        let pulse = within(LOOK_TIME, policy::pulse(&self.pool)).await?;
+        let pulse = within(LOOK_TIME, policy::pulse(&mut *db)).await?;
         self.policy.clock.set(pulse.now);
         let before = self.policy.read().version;
-        if !*is_loaded {
-            within(LOAD_TIME, self.load()).await?;
-            *is_loaded = true;
-        } else if pulse.version != before {
-            within(LOAD_TIME, self.catch_up(before, pulse)).await?;
-        } else {
-            within(LOOK_TIME, gateways::beat(&self.pool, self.id, before)).await?;
+        if health.is_loaded && pulse.version == before {
+            within(LOOK_TIME, gateways::beat(db, self.id, before)).await?;
             self.policy.confirm(moment);
             return Ok(());
         }
-        // It is in force from here on, so it counts from here on, even before anybody is told.
+        // A version that went back is another database, or an older copy of this one.
+        if !health.is_loaded || pulse.version < before {
+            within(LOAD_TIME, self.load(db)).await?;
+            health.is_loaded = true;
+        } else {
+            within(LOAD_TIME, self.catch_up(db, before)).await?;
+        }
+        self.confirm_and_tell(db, moment).await
+    }
+
+    /// The shorter look after a notification.
+    async fn follow_hint(&self, db: &mut PgConnection) -> Result<(), LookError> {
+        let moment = Instant::now();
+        let before = self.policy.read().version;
+        within(LOAD_TIME, self.catch_up(db, before)).await?;
+        if self.policy.read().version == before {
+            return Ok(());
+        }
+        self.confirm_and_tell(db, moment).await
+    }
+
+    /// What has been applied is in force from here on, so it counts from here on, even before anybody is told.
+    async fn confirm_and_tell(&self, db: &mut PgConnection, moment: Instant) -> Result<(), LookError> {
         self.policy.confirm(moment);
         let version = self.policy.read().version;
-        within(LOOK_TIME, gateways::acknowledge(&self.pool, self.id, &self.name, version)).await
+        within(LOOK_TIME, gateways::acknowledge(db, self.id, &self.name, version)).await
     }
 
     /// Replaces the whole set. Rows are read after the version, so they may be newer, never older; what made them
     /// newer comes with the next look. Accounts and groups are read last, so that no key lacks its own.
-    async fn load(&self) -> Result<(), StoreError> {
+    async fn load(&self, db: &mut PgConnection) -> Result<(), StoreError> {
         let started = Instant::now();
-        let mut connection = self.pool.acquire().await?;
         let mut set = Set::default();
-        let version = policy::version(&mut *connection).await?;
+        let version = policy::version(&mut *db).await?;
         {
-            let mut secrets = std::pin::pin!(policy::stream_secrets(&mut connection));
+            let mut secrets = std::pin::pin!(policy::stream_secrets(db));
             while let Some(row) = secrets.try_next().await? {
                 set.insert(row);
             }
         }
         set.apply(Update {
             version,
-            accounts: policy::list_accounts(&mut *connection, None).await?,
-            groups: policy::list_groups(&mut *connection, None).await?,
-            models: Some(models::list(&mut *connection).await?),
+            accounts: policy::list_accounts(&mut *db, None).await?,
+            groups: policy::list_groups(&mut *db, None).await?,
+            models: Some(models::list(&mut *db).await?),
             ..Update::default()
         });
         let secrets = set.len();
@@ -156,34 +188,18 @@ impl Feed {
     }
 
     /// Reads what changed since `before`, or everything where the log does not reach back that far.
-    async fn catch_up(&self, before: i64, pulse: Pulse) -> Result<(), StoreError> {
-        let changes = policy::list_changes(&self.pool, before).await?;
-        if changes.incomplete || pulse.version < before {
-            return self.load().await;
+    async fn catch_up(&self, db: &mut PgConnection, before: i64) -> Result<(), StoreError> {
+        let changes = policy::list_changes(&mut *db, before).await?;
+        if changes.incomplete {
+            return self.load(db).await;
         }
-        let update = self.read_update(changes).await?;
+        if changes.version == before {
+            return Ok(());
+        }
+        let update = read_update(db, changes).await?;
         tracing::debug!(version = update.version, keys = update.keys.len(), "the policy has changed");
         self.policy.change(|set| set.apply(update));
         Ok(())
-    }
-
-    /// Rows may be newer than the changes that named them; what made them newer comes with the next look.
-    async fn read_update(&self, changes: Changes) -> Result<Update, StoreError> {
-        let mut update = Update { version: changes.version, ..Update::default() };
-        if !changes.keys.is_empty() {
-            update.secrets = policy::find_secrets(&self.pool, &changes.keys).await?;
-            update.keys = changes.keys;
-        }
-        if !changes.accounts.is_empty() {
-            update.accounts = policy::list_accounts(&self.pool, Some(&changes.accounts)).await?;
-        }
-        if !changes.groups.is_empty() {
-            update.groups = policy::list_groups(&self.pool, Some(&changes.groups)).await?;
-        }
-        if changes.models {
-            update.models = Some(models::list(&self.pool).await?);
-        }
-        Ok(update)
     }
 
     /// Turns notifications into looks. Whatever happens to its connection, the poll goes on.
@@ -207,6 +223,32 @@ impl Feed {
             }
         }
     }
+}
+
+/// How the feed is doing.
+struct Health {
+    is_loaded: bool,
+    /// Connections that failed since the last good look.
+    failures: u32,
+}
+
+/// Rows may be newer than the changes that named them; what made them newer comes with the next look.
+async fn read_update(db: &mut PgConnection, changes: Changes) -> Result<Update, StoreError> {
+    let mut update = Update { version: changes.version, ..Update::default() };
+    if !changes.keys.is_empty() {
+        update.secrets = policy::find_secrets(&mut *db, &changes.keys).await?;
+        update.keys = changes.keys;
+    }
+    if !changes.accounts.is_empty() {
+        update.accounts = policy::list_accounts(&mut *db, Some(&changes.accounts)).await?;
+    }
+    if !changes.groups.is_empty() {
+        update.groups = policy::list_groups(&mut *db, Some(&changes.groups)).await?;
+    }
+    if changes.models {
+        update.models = Some(models::list(&mut *db).await?);
+    }
+    Ok(update)
 }
 
 /// Why a look failed.

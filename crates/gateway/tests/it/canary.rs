@@ -1,5 +1,7 @@
 //! A secret and a prompt go through everything; neither may come out where it does not belong.
 
+use std::fmt::Write;
+
 use domain::key::KeyStatus;
 use serde_json::json;
 use store::PgPool;
@@ -30,7 +32,7 @@ async fn no_secret_and_no_word_of_a_prompt_gets_out(pool: PgPool) {
     for (body, answer) in [&plain, &plain, &plain, &plain, &streamed, &streamed].into_iter().zip(answers) {
         gateway.upstream.enqueue(answer);
         let response = gateway.chat(body).send().await.unwrap();
-        shown.push_str(&format!("{:?}", response.headers()));
+        write!(shown, "{:?}", response.headers()).unwrap();
         shown.push_str(&response.text().await.unwrap());
     }
     let broken = [

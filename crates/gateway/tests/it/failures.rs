@@ -29,8 +29,9 @@ async fn ask(gateway: &TestGateway, answer: Answer) -> Response {
 /// The booked statuses; all of these cost nothing.
 async fn booked(gateway: &TestGateway, count: usize) -> Vec<i64> {
     let rows = gateway.ledger(count).await;
-    rows.iter()
-        .for_each(|row| assert_eq!((&row["cost_nano"], &row["output_tokens"]), (&json!(0), &json!(0))));
+    for row in &rows {
+        assert_eq!((&row["cost_nano"], &row["output_tokens"]), (&json!(0), &json!(0)));
+    }
     rows.iter().map(|row| row["status"].as_i64().unwrap()).collect()
 }
 

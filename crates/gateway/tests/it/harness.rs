@@ -133,6 +133,15 @@ impl TestGateway {
         tx.commit().await.unwrap();
     }
 
+    /// Waits until the gateway enforces everything decided so far.
+    pub async fn until_enforced(&self) {
+        eventually("the present version is enforced", || async {
+            let sql = "SELECT to_jsonb(count(*)) FROM gateways g, policy_version v WHERE g.policy_version = v.version";
+            (self.json(sql).await == 1).then_some(())
+        })
+        .await;
+    }
+
     /// The ledger once it has `count` rows, oldest first.
     pub async fn ledger(&self, count: usize) -> Vec<Value> {
         eventually(&format!("the ledger has {count} rows"), || async {

@@ -27,14 +27,8 @@ async fn until_code(gateway: &TestGateway, secret: &str, status: u16) {
 async fn a_new_key_works_and_the_version_is_acknowledged(pool: PgPool) {
     let gateway = TestGateway::start(pool).await;
     let key = make_key(&gateway.console, gateway.account, "second").await;
-    until_code(&gateway, &key.secret, 200).await;
-    eventually("the version is acknowledged", || async {
-        let seen = gateway
-            .json("SELECT to_jsonb(g.policy_version = v.version) FROM gateways g, policy_version v")
-            .await;
-        (seen == true).then_some(())
-    })
-    .await;
+    gateway.until_enforced().await;
+    assert_eq!(code_of(&gateway, &key.secret).await.0, 200);
     assert_eq!(gateway.json("SELECT to_jsonb(name) FROM gateways").await, "gw-test");
 }
 

@@ -34,6 +34,7 @@ async fn whatever_is_wrong_with_a_key_is_told_in_the_same_words(pool: PgPool) {
     let gateway = TestGateway::start(pool).await;
     let revoked = make_key(&gateway.console, gateway.account, "revoked").await;
     gateway.set_status(revoked.id, KeyStatus::Revoked).await;
+    gateway.until_enforced().await;
     let good = &gateway.key.secret;
     let typo = format!("{}{}", &good[..good.len() - 1], if good.ends_with('A') { 'B' } else { 'A' });
     let unknown = some_secret().expose().to_owned();
@@ -70,27 +71,12 @@ async fn a_disabled_or_expired_key_says_so(pool: PgPool) {
     let disabled = make_key(&gateway.console, gateway.account, "disabled").await;
     gateway.set_status(disabled.id, KeyStatus::Disabled).await;
     let ask = |secret: String| gateway.client.get(gateway.url("/v1/models")).bearer_auth(secret).send();
-    crate::harness::eventually("the key is disabled", || async {
-        // It may not be known at all yet, or still as enabled.
-        let response = ask(disabled.secret.clone()).await.unwrap();
-        if response.status() == 200 {
-            return None;
-        }
-        let error = refusal(response, 401).await;
-        (error["code"] == "key_disabled").then_some(())
-    })
-    .await;
     gateway.execute("UPDATE api_keys SET expires_at = now() WHERE name = 'first'").await;
-    crate::harness::eventually("the key is expired", || async {
-        let response = ask(gateway.key.secret.clone()).await.unwrap();
-        if response.status() == 200 {
-            return None;
-        }
-        let error = refusal(response, 401).await;
-        assert_eq!(code(&error), ("authentication_error", "key_expired"));
-        Some(())
-    })
-    .await;
+    gateway.until_enforced().await;
+    for (secret, word) in [(&disabled.secret, "key_disabled"), (&gateway.key.secret, "key_expired")] {
+        let error = refusal(ask(secret.clone()).await.unwrap(), 401).await;
+        assert_eq!(code(&error), ("authentication_error", word));
+    }
 }
 
 #[sqlx::test(migrator = "store::MIGRATOR")]
@@ -203,19 +189,12 @@ async fn an_account_that_cannot_pay_is_refused(pool: PgPool) {
     let unpaid = open_account(&gateway.owner, "unpaid", BillingMode::None).await;
     let key = make_key(&gateway.console, unpaid, "key").await;
     let ask = || gateway.client.get(gateway.url("/v1/models")).bearer_auth(&key.secret).send();
-    let response = crate::harness::eventually("the new key is known", || async {
-        let response = ask().await.unwrap();
-        (response.status() != 401).then_some(response)
-    })
-    .await;
+    gateway.until_enforced().await;
+    let response = ask().await.unwrap();
     assert_eq!(response.headers()["x-should-retry"], "false");
     assert_eq!(code(&refusal(response, 402).await), ("billing_error", "billing_inactive"));
     gateway.execute("UPDATE accounts SET suspended_at = now() WHERE slug = 'unpaid'").await;
-    crate::harness::eventually("the account is suspended", || async {
-        let response = ask().await.unwrap();
-        (response.status() == 403).then_some(())
-    })
-    .await;
+    gateway.until_enforced().await;
     assert_eq!(code(&refusal(ask().await.unwrap(), 403).await), ("permission_error", "account_inactive"));
 }
 
