@@ -1,6 +1,8 @@
 //! Log lines. What never goes into one: secrets, prompts, answers, the Authorization header. A key appears by its
 //! public id only.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
