@@ -29,7 +29,7 @@ pub fn install(config: &Config, place: &Place, report: Report) -> Result<()> {
         "installing npm packages: stylesheet, fonts and browser tests need them, about 1 min",
         || {
             let mut npm = Command::new("npm");
-            npm.args(["ci", "--silent", "--no-audit", "--no-fund"])
+            npm.args(["ci", "--loglevel=error", "--no-audit", "--no-fund"])
                 .current_dir(&place.root)
                 .stdin(Stdio::null());
             // Playwright drives the system's Chromium; its own download is not wanted.
