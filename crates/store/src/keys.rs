@@ -167,6 +167,23 @@ pub struct Key {
     pub now: OffsetDateTime,
 }
 
+/// Keys with their current secret and counters, of account `$1`: what follows `WHERE`, then the arguments.
+macro_rules! query_keys {
+    ($condition:literal, $($argument:expr),+ $(,)?) => {
+        sqlx::query_as!(
+            Key,
+            r#"SELECT k.id AS "id: KeyId", k.name, k.status AS "status: KeyStatus", k.status_at, k.expires_at,
+                      k.created_at, k.row_version, s.public_id, s.prefix, s.last4,
+                      t.requests, t.cost_nano AS "cost: NanoUsd", t.last_used_at, now() AS "now!"
+               FROM api_keys k
+               JOIN key_secrets s ON s.account_id = k.account_id AND s.key_id = k.id AND s.ends_at IS NULL
+               JOIN key_stats t ON t.key_id = k.id
+               WHERE k.account_id = $1 AND k.status <> 'deleted' AND "# + $condition,
+            $($argument),+
+        )
+    };
+}
+
 /// Which keys a list shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Show {
@@ -201,18 +218,11 @@ pub struct After {
 /// One page of keys, newest first, at most `most`.
 pub async fn list(tx: &mut TenantTx, show: Show, after: Option<After>, most: i64) -> sqlx::Result<Vec<Key>> {
     let account = tx.account();
-    sqlx::query_as!(
-        Key,
-        r#"SELECT k.id AS "id: KeyId", k.name, k.status AS "status: KeyStatus", k.status_at, k.expires_at,
-                  k.created_at, k.row_version, s.public_id, s.prefix, s.last4,
-                  t.requests, t.cost_nano AS "cost: NanoUsd", t.last_used_at, now() AS "now!"
-           FROM api_keys k
-           JOIN key_secrets s ON s.account_id = k.account_id AND s.key_id = k.id AND s.ends_at IS NULL
-           JOIN key_stats t ON t.key_id = k.id
-           WHERE k.account_id = $1 AND k.status <> 'deleted' AND k.status = ANY($2)
+    query_keys!(
+        "k.status = ANY($2)
              AND ($3::timestamptz IS NULL OR (k.created_at, k.id) < ($3, $4))
            ORDER BY k.created_at DESC, k.id DESC
-           LIMIT $5"#,
+           LIMIT $5",
         account as AccountId,
         &show.statuses(),
         after.map(|after| after.created_at),
@@ -252,20 +262,7 @@ pub async fn count(tx: &mut TenantTx, most: i64) -> sqlx::Result<Counts> {
 /// One key, unless it is deleted or another account's.
 pub async fn find(tx: &mut TenantTx, id: KeyId) -> sqlx::Result<Option<Key>> {
     let account = tx.account();
-    sqlx::query_as!(
-        Key,
-        r#"SELECT k.id AS "id: KeyId", k.name, k.status AS "status: KeyStatus", k.status_at, k.expires_at,
-                  k.created_at, k.row_version, s.public_id, s.prefix, s.last4,
-                  t.requests, t.cost_nano AS "cost: NanoUsd", t.last_used_at, now() AS "now!"
-           FROM api_keys k
-           JOIN key_secrets s ON s.account_id = k.account_id AND s.key_id = k.id AND s.ends_at IS NULL
-           JOIN key_stats t ON t.key_id = k.id
-           WHERE k.account_id = $1 AND k.id = $2 AND k.status <> 'deleted'"#,
-        account as AccountId,
-        id as KeyId,
-    )
-    .fetch_optional(tx.connection())
-    .await
+    query_keys!("k.id = $2", account as AccountId, id as KeyId,).fetch_optional(tx.connection()).await
 }
 
 /// What a change of status came to.

@@ -17,6 +17,16 @@ pub struct Model {
     pub created_at: OffsetDateTime,
 }
 
+/// The cheapest enabled model that writes text, for examples to copy: a model whose output costs nothing is one that
+/// has no text to give (embeddings).
+pub async fn find_example(db: impl PgExecutor<'_>) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar!(
+        "SELECT id FROM models WHERE enabled AND output_price > 0 ORDER BY output_price, id LIMIT 1"
+    )
+    .fetch_optional(db)
+    .await
+}
+
 /// Every enabled model, by name.
 pub async fn list(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Model>> {
     let rows = sqlx::query!(

@@ -2,7 +2,7 @@
 
 use domain::key::KeyStatus;
 use domain::{AccountId, GroupId, KeyId, UserId};
-use futures_util::{Stream, TryStreamExt};
+use futures_util::Stream;
 use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
 
@@ -105,34 +105,31 @@ pub struct SecretRow {
     pub created_by: UserId,
 }
 
+/// Secrets that could still matter, with their keys: what else holds of them, then the arguments.
+macro_rules! query_secrets {
+    ($condition:literal $(, $argument:expr)*) => {
+        sqlx::query_as!(
+            SecretRow,
+            r#"SELECT s.digest, s.public_id, s.ends_at, k.id AS "key_id: KeyId",
+                      k.account_id AS "account_id: AccountId", k.group_id AS "group_id: GroupId", k.environment,
+                      k.status AS "status: KeyStatus", k.expires_at, k.created_by AS "created_by: UserId"
+               FROM key_secrets s JOIN api_keys k ON k.id = s.key_id
+               WHERE k.status IN ('enabled', 'disabled') AND (s.ends_at IS NULL OR s.ends_at > now()) AND "#
+                + $condition,
+            $($argument),*
+        )
+    };
+}
+
 /// Streams every secret that could still matter. Run it in a repeatable-read transaction together with [`version`].
 pub fn stream_secrets(db: &mut PgConnection) -> impl Stream<Item = sqlx::Result<SecretRow>> + '_ {
-    sqlx::query_as!(
-        SecretRow,
-        r#"SELECT s.digest, s.public_id, s.ends_at, k.id AS "key_id: KeyId", k.account_id AS "account_id: AccountId",
-                  k.group_id AS "group_id: GroupId", k.environment, k.status AS "status: KeyStatus", k.expires_at,
-                  k.created_by AS "created_by: UserId"
-           FROM key_secrets s JOIN api_keys k ON k.id = s.key_id
-           WHERE k.status IN ('enabled', 'disabled') AND (s.ends_at IS NULL OR s.ends_at > now())"#
-    )
-    .fetch(db)
+    query_secrets!("true").fetch(db)
 }
 
 /// The secrets of these keys that could still matter. A key without any here is gone.
 pub async fn find_secrets(db: impl PgExecutor<'_>, keys: &[KeyId]) -> sqlx::Result<Vec<SecretRow>> {
     let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
-    sqlx::query_as!(
-        SecretRow,
-        r#"SELECT s.digest, s.public_id, s.ends_at, k.id AS "key_id: KeyId", k.account_id AS "account_id: AccountId",
-                  k.group_id AS "group_id: GroupId", k.environment, k.status AS "status: KeyStatus", k.expires_at,
-                  k.created_by AS "created_by: UserId"
-           FROM key_secrets s JOIN api_keys k ON k.id = s.key_id
-           WHERE k.id = ANY($1) AND k.status IN ('enabled', 'disabled') AND (s.ends_at IS NULL OR s.ends_at > now())"#,
-        &ids,
-    )
-    .fetch(db)
-    .try_collect()
-    .await
+    query_secrets!("k.id = ANY($1)", &ids).fetch_all(db).await
 }
 
 /// What is decided about an account.
