@@ -27,8 +27,8 @@ export default defineConfig({
   workers: 2,
   retries: 0,
   // Two slow cores that serve, compile WASM and render at once.
-  timeout: 150_000,
-  expect: { timeout: 20_000 },
+  timeout: 60_000,
+  expect: { timeout: 10_000 },
   reporter: [["list"]],
   use: {
     baseURL: process.env.CONSOLE_URL,
