@@ -6,11 +6,12 @@ mod pending;
 
 use axum::http::{HeaderName, HeaderValue};
 use domain::email::EmailAddress;
+use domain::rule::{client_network, wide_client_network};
 use domain::sign_in::{CODE_LIFE, SignInCode};
 use domain::{AccountId, GroupId, UserId};
 use serde_json::json;
 use store::TenantTx;
-use store::accounts::{self, BillingMode, NewAccount, OpenAccountError};
+use store::accounts::{self, NewAccount, OpenAccountError};
 use store::audit::{self, Action, Actor, Event};
 use store::sessions::{self, NewSession};
 use store::sign_in::{self, Issued, NewCode, OpenCode};
@@ -18,8 +19,6 @@ use subtle::ConstantTimeEq;
 
 use super::{CodeView, Done, LoginView};
 use crate::error::AppError;
-use crate::server::clientaddr::networks;
-use crate::server::config::NewAccountBilling;
 use crate::server::secrets::{Token, random};
 use crate::server::{Failure, Visit, respond, session};
 use pending::Pending;
@@ -92,14 +91,13 @@ async fn issue(
     code: &SignInCode,
 ) -> Result<Issued, Failure> {
     let salt = random::<16>()?;
-    let (network, wide_network) = networks(visit.address());
     let new = NewCode {
         email,
         browser_hash: &browser.hash(),
         salt: &salt,
         digest: &code.digest(visit.state.code_key.expose(), salt, email),
-        network,
-        wide_network,
+        network: client_network(visit.address()),
+        wide_network: wide_client_network(visit.address()),
     };
     Ok(sign_in::issue_code(&visit.state.pool, new).await?)
 }
@@ -170,10 +168,7 @@ async fn open_account(
     owner: UserId,
     email: &EmailAddress,
 ) -> Result<(AccountId, String), Failure> {
-    let billing = match visit.state.config.new_account_billing {
-        NewAccountBilling::None => BillingMode::None,
-        NewAccountBilling::Active => BillingMode::Invoiced,
-    };
+    let billing = visit.state.config.new_account_billing;
     let name = account_name::name(email);
     for attempt in 0..SLUG_TRIES {
         let suffix = if attempt == 0 { None } else { Some(u32::from_be_bytes(random()?)) };

@@ -27,18 +27,6 @@ pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> I
     client
 }
 
-/// The networks an address counts towards when codes are limited: its own (an IPv4 address, an IPv6 /64)
-/// and the wider one around it (an IPv4 /24, an IPv6 /48).
-#[must_use]
-pub fn networks(address: IpAddr) -> (IpNet, IpNet) {
-    let (own, wide) = match address {
-        IpAddr::V4(_) => (32, 24),
-        IpAddr::V6(_) => (64, 48),
-    };
-    let network = |length| IpNet::new_assert(address, length).trunc();
-    (network(own), network(wide))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,15 +50,5 @@ mod tests {
         assert_eq!(seen("10.0.0.1", &["203.0.113.7, junk"], &["10.0.0.0/8"]), "10.0.0.1");
         assert_eq!(seen("::ffff:10.0.0.1", &["203.0.113.7"], &["10.0.0.0/8"]), "203.0.113.7");
         assert_eq!(seen("10.0.0.1", &[], &["10.0.0.0/8"]), "10.0.0.1");
-    }
-
-    #[test]
-    fn neighbours_count_together() {
-        let of = |text: &str| {
-            let (own, wide) = networks(text.parse().unwrap());
-            (own.to_string(), wide.to_string())
-        };
-        assert_eq!(of("203.0.113.7"), ("203.0.113.7/32".to_owned(), "203.0.113.0/24".to_owned()));
-        assert_eq!(of("2001:db8:1:2:3::4"), ("2001:db8:1:2::/64".to_owned(), "2001:db8:1::/48".to_owned()));
     }
 }

@@ -14,6 +14,7 @@ use axum::http::Uri;
 use domain::secret::{KeyPrefix, Pepper};
 use ipnet::IpNet;
 use lettre::message::Mailbox;
+use store::accounts::BillingMode;
 
 pub use cli::{Cli, Command, LogFormat, Settings};
 pub use smtp::{Smtp, SmtpSecurity};
@@ -21,15 +22,6 @@ pub use value::{Origin, Problems};
 
 use crate::server::secrets::RootSecret;
 use value::Reader;
-
-/// Whether new accounts may call models before a billing method is set up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NewAccountBilling {
-    /// They may not: the gateway refuses until billing is active.
-    None,
-    /// They may at once.
-    Active,
-}
 
 /// What `latchkey serve` needs.
 #[derive(Clone, Debug)]
@@ -55,7 +47,7 @@ pub struct Config {
     /// The operator's name for this service.
     pub brand: String,
     /// How new accounts start.
-    pub new_account_billing: NewAccountBilling,
+    pub new_account_billing: BillingMode,
     /// Networks whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// The folder of static files that the build left.

@@ -117,7 +117,7 @@ fn config(smtp_url: &str, settings: &[&str]) -> Config {
         PUBLIC_URL,
         "--gateway-public-url=https://api.example.com",
         "--mail-from=Latchkey <keys@example.com>",
-        "--new-account-billing=active",
+        "--new-account-billing=invoiced",
         "--site-root",
         site_root.to_str().unwrap(),
     ];

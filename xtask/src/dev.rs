@@ -73,7 +73,7 @@ fn serve(
         upstream,
         site,
         // So that a key made by whoever signs in works at once.
-        new_account_billing: "active",
+        new_account_billing: "invoiced",
     };
     report.during("migrating and seeding the database", || prepare(&programs, &settings, database, place))?;
     let watcher = options.watch.then(|| workshop.watcher());

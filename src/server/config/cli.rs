@@ -175,7 +175,7 @@ pub struct Settings {
     /// Your name for this service
     #[arg(long, env = "BRAND_NAME", default_value = "Latchkey")]
     pub(super) brand_name: String,
-    /// Whether new accounts may call models at once: none or active
+    /// Whether new accounts may call models at once: none, or invoiced
     #[arg(long, env = "NEW_ACCOUNT_BILLING", default_value = "none")]
     pub(super) new_account_billing: String,
     /// Networks whose X-Forwarded-For is believed, comma-separated: 10.0.0.0/8, 192.0.2.7/32

@@ -8,9 +8,10 @@ use axum::http::Uri;
 use axum::http::uri::Scheme;
 use ipnet::IpNet;
 use lettre::message::Mailbox;
+use store::accounts::BillingMode;
 
+use super::DatabaseUrl;
 use super::cli::SecretSource;
-use super::{DatabaseUrl, NewAccountBilling};
 
 const SHORTEST_SECRET: usize = 32;
 
@@ -152,12 +153,12 @@ pub(super) fn brand(text: &str) -> Result<String, String> {
     if good { Ok(text.to_owned()) } else { Err("has 1 to 40 characters on one line".to_owned()) }
 }
 
-/// `none` or `active`.
-pub(super) fn billing(text: &str) -> Result<NewAccountBilling, String> {
+/// `none` or `invoiced`.
+pub(super) fn billing(text: &str) -> Result<BillingMode, String> {
     match text {
-        "none" => Ok(NewAccountBilling::None),
-        "active" => Ok(NewAccountBilling::Active),
-        other => Err(format!("{other:?} is neither none nor active")),
+        "none" => Ok(BillingMode::None),
+        "invoiced" => Ok(BillingMode::Invoiced),
+        other => Err(format!("{other:?} is neither none nor invoiced")),
     }
 }
 

@@ -67,6 +67,6 @@ fn settings(bench: Bench<'_>, database: &str) -> Result<Settings> {
         secrets: Secrets::load_or_make(bench.place)?,
         upstream: Upstream::Demo,
         site: bench.workshop.front(Front::Release)?,
-        new_account_billing: "active",
+        new_account_billing: "invoiced",
     })
 }
