@@ -112,6 +112,8 @@ pub struct KeysView {
     pub gateway_url: String,
     /// Gateways heard in the last 30 seconds; 0 is worth a banner.
     pub live_gateways: u32,
+    /// A model to try a key with; `None` while the operator has set up none.
+    pub example_model: Option<String>,
     /// The address of the next page, if there are more keys.
     pub next_page: Option<String>,
     /// What the last post led to.
@@ -146,8 +148,10 @@ pub struct CreatedKeyView {
     pub public_id: String,
     /// Where clients send requests, with `/v1`.
     pub gateway_url: String,
-    /// How far the gateways know of it: `Enforced on 1/1 gateways in 9 ms`.
-    pub receipt: String,
+    /// How far the gateways know of it; `None` if they were asked when the form was first answered.
+    pub receipt: Option<Receipt>,
+    /// A model to try it with; `None` while the operator has set up none.
+    pub example_model: Option<String>,
     /// Whether this form had been answered before: the key exists, its secret is not shown again.
     pub already_shown: bool,
 }
@@ -174,13 +178,22 @@ pub struct RevokeView {
     pub flash: Flash,
 }
 
+/// How far the gateways are with a change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// `Enforced on 1/1 gateways in 9 ms`, or what holds it up.
+    pub text: String,
+    /// Whether every live gateway, and at least one, enforces the change.
+    pub complete: bool,
+}
+
 /// The answer to a change of a key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyChange {
     /// The key as it is now.
     pub key: KeyRow,
-    /// `Enforced on 1/1 gateways in 9 ms`, or what holds it up.
-    pub receipt: String,
+    /// How far the gateways know of it.
+    pub receipt: Receipt,
     /// The whole line to show: `Disabled build-bot. Enforced on 1/1 gateways in 9 ms.`
     pub notice: String,
     /// Where a plain form post goes next; empty is the page it came from.

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::{CreatedKeyView, quick_start};
+use super::{CreatedKeyView, Receipt, quick_start};
 use crate::page::PageTitle;
 use crate::ui::{ButtonLook, CopyButton, Frame, Icon, IconName, LinkButton, Note, PageHead, Snippets, Tone};
 
@@ -12,10 +12,10 @@ pub fn KeyCreatedPage(
     /// The key and, the first time, its secret.
     created: CreatedKeyView,
 ) -> impl IntoView {
-    let CreatedKeyView { account, name, secret, mask, gateway_url, receipt, .. } = created;
+    let CreatedKeyView { account, name, secret, mask, gateway_url, receipt, example_model, .. } = created;
     let keys = format!("/a/{}/keys", account.slug);
     let shown = match secret {
-        Some(secret) => view! { <Secret secret gateway_url receipt /> }.into_any(),
+        Some(secret) => view! { <Secret secret gateway_url receipt example_model /> }.into_any(),
         None => view! { <ShownBefore mask /> }.into_any(),
     };
     view! {
@@ -34,7 +34,13 @@ pub fn KeyCreatedPage(
 }
 
 #[component]
-fn Secret(secret: String, gateway_url: String, receipt: String) -> impl IntoView {
+fn Secret(
+    secret: String,
+    gateway_url: String,
+    receipt: Option<Receipt>,
+    example_model: Option<String>,
+) -> impl IntoView {
+    let calls = quick_start::calls(&gateway_url, Some(&secret), example_model.as_deref());
     view! {
         <div class="secret">
             <code class="value" id="new-secret">
@@ -46,10 +52,7 @@ fn Secret(secret: String, gateway_url: String, receipt: String) -> impl IntoView
             <Icon name=IconName::TriangleAlert />
             "Store it now. After this page it cannot be shown again."
         </p>
-        <p class="receipt">
-            <Icon name=IconName::Info />
-            {receipt}
-        </p>
+        {receipt.map(|receipt| view! { <ReceiptLine receipt /> })}
         <section class="section" aria-labelledby="environment-title">
             <h2 class="section-title" id="environment-title">
                 "Put it in the environment"
@@ -64,8 +67,19 @@ fn Secret(secret: String, gateway_url: String, receipt: String) -> impl IntoView
             <h2 class="section-title" id="call-title">
                 "Make the first call"
             </h2>
-            <Snippets id="call" label="Language" snippets=quick_start::calls(&gateway_url, Some(&secret)) />
+            <Snippets id="call" label="Language" snippets=calls />
         </section>
+    }
+}
+
+#[component]
+fn ReceiptLine(receipt: Receipt) -> impl IntoView {
+    let icon = if receipt.complete { IconName::CircleCheck } else { IconName::TriangleAlert };
+    view! {
+        <p class="receipt" class:receipt-complete=receipt.complete>
+            <Icon name=icon />
+            {receipt.text}
+        </p>
     }
 }
 

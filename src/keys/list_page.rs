@@ -148,7 +148,7 @@ fn NoKeysYet(view: KeysView) -> impl IntoView {
             <Snippets
                 id="first-call"
                 label="Example call"
-                snippets=quick_start::calls(&view.gateway_url, None)
+                snippets=quick_start::calls(&view.gateway_url, None, view.example_model.as_deref())
             />
         </section>
     }

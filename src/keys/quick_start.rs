@@ -2,8 +2,8 @@
 
 use crate::ui::Snippet;
 
-/// The model of the examples.
-const MODEL: &str = "gpt-4o-mini";
+/// Stands in the examples while the operator has set up no model.
+const NO_MODEL: &str = "MODEL";
 
 /// The environment variables that OpenAI clients read, for the four places people keep them.
 #[must_use]
@@ -21,26 +21,27 @@ pub fn environment(gateway_url: &str, secret: &str) -> Vec<Snippet> {
     ]
 }
 
-/// A first call in three languages. Without a secret they read it from the environment.
+/// A first call to `model` in three languages. Without a secret they read it from the environment.
 #[must_use]
-pub fn calls(gateway_url: &str, secret: Option<&str>) -> Vec<Snippet> {
+pub fn calls(gateway_url: &str, secret: Option<&str>, model: Option<&str>) -> Vec<Snippet> {
+    let model = model.unwrap_or(NO_MODEL);
     vec![
-        Snippet { label: "curl", code: curl(gateway_url, secret.unwrap_or("$OPENAI_API_KEY")) },
-        Snippet { label: "Python", code: python(gateway_url, secret) },
-        Snippet { label: "JavaScript", code: javascript(gateway_url, secret) },
+        Snippet { label: "curl", code: curl(gateway_url, secret.unwrap_or("$OPENAI_API_KEY"), model) },
+        Snippet { label: "Python", code: python(gateway_url, secret, model) },
+        Snippet { label: "JavaScript", code: javascript(gateway_url, secret, model) },
     ]
 }
 
-fn curl(gateway_url: &str, bearer: &str) -> String {
+fn curl(gateway_url: &str, bearer: &str, model: &str) -> String {
     format!(
         r#"curl {gateway_url}/chat/completions \
   -H "Authorization: Bearer {bearer}" \
   -H "Content-Type: application/json" \
-  -d '{{"model": "{MODEL}", "messages": [{{"role": "user", "content": "Hello"}}]}}'"#
+  -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello"}}]}}'"#
     )
 }
 
-fn python(gateway_url: &str, secret: Option<&str>) -> String {
+fn python(gateway_url: &str, secret: Option<&str>, model: &str) -> String {
     let (import, key) = match secret {
         Some(secret) => ("", format!("\"{secret}\"")),
         None => ("import os\n", "os.environ[\"OPENAI_API_KEY\"]".to_owned()),
@@ -53,14 +54,14 @@ client = OpenAI(
     api_key={key},
 )
 answer = client.chat.completions.create(
-    model="{MODEL}",
+    model="{model}",
     messages=[{{"role": "user", "content": "Hello"}}],
 )
 print(answer.choices[0].message.content)"#
     )
 }
 
-fn javascript(gateway_url: &str, secret: Option<&str>) -> String {
+fn javascript(gateway_url: &str, secret: Option<&str>, model: &str) -> String {
     let key =
         secret.map_or_else(|| "process.env.OPENAI_API_KEY".to_owned(), |secret| format!("\"{secret}\""));
     format!(
@@ -71,7 +72,7 @@ const client = new OpenAI({{
   apiKey: {key},
 }});
 const answer = await client.chat.completions.create({{
-  model: "{MODEL}",
+  model: "{model}",
   messages: [{{ role: "user", content: "Hello" }}],
 }});
 console.log(answer.choices[0].message.content);"#
@@ -84,15 +85,16 @@ mod tests {
 
     #[test]
     fn snippets_hold_the_real_address_and_the_key() {
-        for snippet in calls("https://api.example.com/v1", Some("sk-lk-abc")) {
+        for snippet in calls("https://api.example.com/v1", Some("sk-lk-abc"), Some("gpt-4o")) {
             assert!(snippet.code.contains("https://api.example.com/v1"), "{}", snippet.label);
             assert!(snippet.code.contains("sk-lk-abc"), "{}", snippet.label);
+            assert!(snippet.code.contains("\"gpt-4o\""), "{}", snippet.label);
         }
     }
 
     #[test]
     fn without_a_key_every_snippet_reads_the_environment() {
-        for snippet in calls("https://api.example.com/v1", None) {
+        for snippet in calls("https://api.example.com/v1", None, None) {
             assert!(snippet.code.contains("OPENAI_API_KEY"), "{}", snippet.label);
         }
     }

@@ -10,9 +10,9 @@ use domain::key::KeyStatus;
 use serde_json::json;
 use store::audit::{self, Action, Event};
 use store::keys::{self, StatusChange};
-use store::{TenantTx, gateways, policy};
+use store::{TenantTx, gateways, models, policy};
 
-use super::{KeyChange, KeyFilter, KeysView, NewKeyView, RevokeView};
+use super::{KeyChange, KeyFilter, KeysView, NewKeyView, Receipt, RevokeView};
 use crate::error::AppError;
 use crate::server::receipt;
 use crate::server::session::Role;
@@ -37,6 +37,7 @@ pub(super) async fn load_keys(slug: String, filter: KeyFilter, after: String) ->
         let counts = keys::count(&mut tx, COUNTED).await?;
         tx.commit().await?;
         let live = gateways::list_live(pool, receipt::SILENT_AFTER_SECONDS).await?;
+        let example_model = models::find_example(pool).await?;
         let more = page.len() > PAGE;
         page.truncate(PAGE);
         let next_page = page.last().filter(|_| more).map(|last| {
@@ -51,6 +52,7 @@ pub(super) async fn load_keys(slug: String, filter: KeyFilter, after: String) ->
             any_keys: counts.live + counts.revoked > 0,
             gateway_url: member.visit.state.config.gateway_base_url(),
             live_gateways: u32::try_from(live.len()).unwrap_or(u32::MAX),
+            example_model,
             next_page,
             flash: member.visit.take_flash(),
         })
@@ -135,18 +137,19 @@ async fn change_status(
     }
     tx.commit().await?;
     let receipt = receipt_after_commit(member).await;
-    let notice = format!("{} {}. {receipt}.", done_word(to), key.name);
+    let notice = format!("{} {}. {}.", done_word(to), key.name, receipt.text);
     Ok(KeyChange { key: key_row(&key), receipt, notice, next })
 }
 
 /// The receipt for what was just committed. It cannot undo the change, so a fault here is only told.
-async fn receipt_after_commit(member: &Member) -> String {
-    let pool = &member.visit.state.pool;
+async fn receipt_after_commit(member: &Member) -> Receipt {
+    let state = &member.visit.state;
     let since = Instant::now();
-    let told = async { receipt::wait(pool, policy::version(pool).await?, since).await }.await;
+    let told = async { state.receipts.wait(policy::version(&state.pool).await?, since).await }.await;
     told.unwrap_or_else(|error| {
         tracing::error!(%error, "a change is saved, but its receipt could not be read");
-        "It is saved; whether the gateways know of it could not be checked".to_owned()
+        let text = "It is saved; whether the gateways know of it could not be checked".to_owned();
+        Receipt { text, complete: false }
     })
 }
 

@@ -1,47 +1,91 @@
-//! The receipt: how far the gateways have got with a change, asked for a quarter of a second.
+//! The receipt: how far the gateways have got with a change, waited for a quarter of a second.
 
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use store::gateways::{self, LiveGateway};
-use store::{PgPool, StoreError};
+use store::{PgListener, PgPool, StoreError};
 use time::OffsetDateTime;
 use time::macros::format_description;
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
+
+use crate::keys::Receipt;
 
 /// A gateway unheard for this long refuses by itself, so it is not waited for.
 pub const SILENT_AFTER_SECONDS: i32 = 30;
 /// Gateways beat every second; one that missed two is worth more words.
 const SLOW_AFTER_SECONDS: i64 = 3;
 const WAIT: Duration = Duration::from_millis(250);
-const FIRST_PAUSE: Duration = Duration::from_millis(1);
-const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+/// A notification can be lost, so the truth is looked at this often without one.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+const LISTEN_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// Waits until every live gateway enforces policy version `version`, at most a quarter of a second, and says how far
-/// they are. `since` is when the change was committed.
-pub async fn wait(pool: &PgPool, version: i64, since: Instant) -> Result<String, StoreError> {
-    let mut pause = FIRST_PAUSE;
-    loop {
-        let live = gateways::list_live(pool, SILENT_AFTER_SECONDS).await?;
-        let elapsed = since.elapsed();
-        let behind = live.iter().any(|gateway| gateway.policy_version < version);
-        if !behind || elapsed + pause > WAIT {
-            return Ok(words(&live, version, elapsed));
+/// Writes receipts. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Receipts {
+    pool: PgPool,
+    /// Rung when a gateway says that it enforces something new.
+    acknowledged: Arc<Notify>,
+}
+
+impl Receipts {
+    /// Reads how far the gateways are from this database.
+    #[must_use]
+    pub fn new(pool: PgPool) -> Self {
+        Self { pool, acknowledged: Arc::default() }
+    }
+
+    /// Listens to the gateways until dropped. Without it receipts are true as well, only later.
+    pub async fn listen(&self) {
+        loop {
+            if let Err(error) = self.listen_once().await {
+                tracing::debug!(%error, "not listening to the gateways; receipts look by themselves");
+            }
+            sleep(LISTEN_AGAIN_AFTER).await;
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+
+    async fn listen_once(&self) -> Result<(), StoreError> {
+        let mut listener = PgListener::connect_with(&self.pool).await?;
+        listener.listen(gateways::CHANNEL).await?;
+        loop {
+            listener.try_recv().await?;
+            self.acknowledged.notify_waiters();
+        }
+    }
+
+    /// Waits until every live gateway enforces policy version `version`, at most a quarter of a second, and says how
+    /// far they are. `since` is when the change was committed.
+    pub async fn wait(&self, version: i64, since: Instant) -> Result<Receipt, StoreError> {
+        loop {
+            // Before the look, so that what is said during it is not missed.
+            let mut acknowledged = pin!(self.acknowledged.notified());
+            acknowledged.as_mut().enable();
+            let live = gateways::list_live(&self.pool, SILENT_AFTER_SECONDS).await?;
+            let elapsed = since.elapsed();
+            let behind = live.iter().any(|gateway| gateway.policy_version < version);
+            if !behind || elapsed >= WAIT {
+                return Ok(receipt(&live, version, elapsed));
+            }
+            let _ = timeout(LOOK_EVERY.min(WAIT.saturating_sub(elapsed)), acknowledged).await;
+        }
     }
 }
 
-fn words(live: &[LiveGateway], version: i64, elapsed: Duration) -> String {
+fn receipt(live: &[LiveGateway], version: i64, elapsed: Duration) -> Receipt {
     let behind: Vec<&LiveGateway> = live.iter().filter(|gateway| gateway.policy_version < version).collect();
     let all = live.len();
-    match behind.first() {
+    let text = match behind.first() {
         _ if all == 0 => "No gateway is running, so nothing enforces this yet".to_owned(),
         None => format!("Enforced on {all}/{all} gateways in {} ms", elapsed.as_millis().max(1)),
         Some(_) => {
             let waiting: Vec<String> = behind.iter().map(|gateway| who_is_behind(gateway)).collect();
             format!("Enforced on {}/{all} gateways so far; {}", all - behind.len(), waiting.join("; "))
         }
-    }
+    };
+    Receipt { text, complete: all > 0 && behind.is_empty() }
 }
 
 fn who_is_behind(gateway: &LiveGateway) -> String {
@@ -72,7 +116,7 @@ mod tests {
 
     #[test]
     fn the_truth_in_words() {
-        let say = |live: &[LiveGateway]| words(live, 7, Duration::from_micros(9_400));
+        let say = |live: &[LiveGateway]| receipt(live, 7, Duration::from_micros(9_400)).text;
         assert_eq!(say(&[]), "No gateway is running, so nothing enforces this yet");
         assert_eq!(say(&[gateway("a", 7, 0)]), "Enforced on 1/1 gateways in 9 ms");
         assert_eq!(say(&[gateway("a", 7, 0), gateway("b", 8, 9)]), "Enforced on 2/2 gateways in 9 ms");
@@ -84,5 +128,13 @@ mod tests {
             say(&[gateway("gw-a", 6, 1)]),
             "Enforced on 0/1 gateways so far; gw-a has not confirmed yet"
         );
+    }
+
+    #[test]
+    fn complete_means_enforced_somewhere_and_nowhere_missing() {
+        let complete = |live: &[LiveGateway]| receipt(live, 7, Duration::ZERO).complete;
+        assert!(complete(&[gateway("a", 7, 0), gateway("b", 9, 0)]));
+        assert!(!complete(&[gateway("a", 7, 0), gateway("b", 6, 0)]));
+        assert!(!complete(&[]), "nobody to enforce it is no proof");
     }
 }

@@ -7,6 +7,7 @@ use store::PgPool;
 use store::connect::{self, NotReady};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -22,6 +23,7 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// While nothing changes, how many looks pass between two log lines.
 const LOOKS_PER_LINE: u32 = 15;
 const MAIL_WITHIN: Duration = Duration::from_secs(5);
+const GOODBYE_WITHIN: Duration = Duration::from_secs(2);
 
 /// `latchkey serve`: listens at once, answers 503 until the database is there, ends on SIGTERM or Ctrl-C.
 pub async fn serve(config: Config) -> anyhow::Result<()> {
@@ -35,13 +37,19 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     tracing::info!(%address, url = config.public.as_str(), "the console listens");
     tasks.spawn(wait_for_database(pool.clone(), stop.clone()));
     tasks.spawn(stop_on_signal(stop.clone()));
-    serve::serve(listener, router(AppState::new(config, pool.clone(), mailer)), stop.clone()).await;
+    let state = AppState::new(config, pool.clone(), mailer);
+    let (receipts, stopped) = (state.receipts.clone(), stop.clone());
+    tasks.spawn(async move { stopped.run_until_cancelled(receipts.listen()).await });
+    serve::serve(listener, router(state), stop.clone()).await;
     tasks.close();
     // A mail in the middle of its conversation may finish it.
-    if tokio::time::timeout(MAIL_WITHIN, tasks.wait()).await.is_err() {
+    if timeout(MAIL_WITHIN, tasks.wait()).await.is_err() {
         tracing::warn!("gave up on work that did not end in time");
     }
-    pool.close().await;
+    // Connections say goodbye, and a database that hangs does not listen.
+    if timeout(GOODBYE_WITHIN, pool.close()).await.is_err() {
+        tracing::warn!("gave up on database connections that did not close in time");
+    }
     tracing::info!("the console has stopped");
     Ok(())
 }
@@ -66,7 +74,7 @@ async fn wait_for_database(pool: PgPool, stop: CancellationToken) {
             }
             told = reason;
             looks += 1;
-            tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+            sleep(LOOK_AGAIN_AFTER).await;
         }
         tracing::info!(place, "the database is ready");
     };

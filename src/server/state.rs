@@ -10,6 +10,7 @@ use store::PgPool;
 
 use super::config::Config;
 use super::mailer::Mailer;
+use super::receipt::Receipts;
 use super::secrets::{Purpose, PurposeKey};
 
 /// The console: settings, database, mail, keys. Cheap to clone.
@@ -22,6 +23,8 @@ pub struct Console {
     pub config: Config,
     /// The database, as the console's role.
     pub pool: PgPool,
+    /// Proof that the gateways follow.
+    pub receipts: Receipts,
     /// Outgoing mail.
     pub mailer: Mailer,
     /// Signs the flash cookie.
@@ -41,8 +44,9 @@ impl AppState {
         let flash_key = config.secret_key.derive(Purpose::Flash);
         let pending_key = config.secret_key.derive(Purpose::Pending);
         let code_key = config.secret_key.derive(Purpose::SignInCode);
+        let receipts = Receipts::new(pool.clone());
         let leptos = leptos_options(&config);
-        Self(Arc::new(Console { config, pool, mailer, flash_key, pending_key, code_key, leptos }))
+        Self(Arc::new(Console { config, pool, receipts, mailer, flash_key, pending_key, code_key, leptos }))
     }
 }
 

@@ -176,9 +176,11 @@ impl Program {
         tokio::time::timeout(PATIENCE, found).await.unwrap_or_else(|_| panic!("no line with {wanted:?}"))
     }
 
-    fn terminate(&mut self) -> ExitStatus {
+    /// Asks it to stop and waits for its last line: waiting for the process itself would hold up the gate.
+    async fn terminate(&mut self) -> ExitStatus {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.line_with("the console has stopped").await;
         self.child.wait().unwrap()
     }
 }
@@ -204,6 +206,5 @@ async fn it_says_what_it_waits_for_and_comes_up_when_it_is_there(pool: PgPool) {
     gate.open.send(true).unwrap();
     program.line_with("the database is ready").await;
     assert!(ready(&address).await.starts_with("HTTP/1.1 200"));
-    assert!(program.terminate().success());
-    program.line_with("the console has stopped").await;
+    assert!(program.terminate().await.success());
 }

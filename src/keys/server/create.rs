@@ -14,7 +14,7 @@ use domain::secret::{PlainSecret, mask};
 use serde_json::json;
 use store::audit::{self, Action, Event};
 use store::keys::{self, InsertKeyError, Key, NewKey, NewSecret};
-use store::{TenantTx, accounts};
+use store::{TenantTx, accounts, models};
 use uuid::Uuid;
 
 use super::{MAY_EDIT, account_view, receipt_after_commit};
@@ -134,7 +134,11 @@ async fn made_before(member: &Member, form_id: Uuid) -> Result<Option<Made>, Fai
 
 async fn created_view(member: &Member, made: Made) -> CreatedKeyView {
     let Made { key, secret } = made;
-    let receipt = if secret.is_some() { receipt_after_commit(member).await } else { String::new() };
+    let receipt = if secret.is_some() { Some(receipt_after_commit(member).await) } else { None };
+    let example_model = models::find_example(&member.visit.state.pool).await.unwrap_or_else(|error| {
+        tracing::error!(%error, "a key is made, but no model could be read for its examples");
+        None
+    });
     CreatedKeyView {
         account: account_view(member),
         mask: mask(&key.prefix, &key.last4),
@@ -144,5 +148,6 @@ async fn created_view(member: &Member, made: Made) -> CreatedKeyView {
         public_id: key.public_id,
         gateway_url: member.visit.state.config.gateway_base_url(),
         receipt,
+        example_model,
     }
 }
