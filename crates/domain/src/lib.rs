@@ -18,4 +18,4 @@ pub mod secret;
 pub mod sign_in;
 pub mod usage;
 
-pub use ids::{AccountId, GroupId, KeyId, RequestId, SecretId, UserId};
+pub use ids::{AccountId, GroupId, KeyId, LimitId, RequestId, SecretId, UserId};
