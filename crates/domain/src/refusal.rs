@@ -17,6 +17,8 @@ pub enum LimitKind {
     Tokens,
     /// The budget of the key's group, in nano-dollars.
     Group,
+    /// The account's balance or credit line, in nano-dollars.
+    Balance,
 }
 
 /// A limit that has no room for a request.
@@ -111,7 +113,9 @@ impl Refusal {
     pub const fn status(&self) -> u16 {
         match self {
             Self::InvalidApiKey | Self::KeyDisabled | Self::KeyExpired => 401,
-            Self::BillingInactive | Self::InsufficientBalance => 402,
+            Self::BillingInactive
+            | Self::InsufficientBalance
+            | Self::LimitReached(LimitReached { kind: LimitKind::Balance, reserved: false, .. }) => 402,
             Self::HttpsRequired
             | Self::IpNotAllowed
             | Self::AccountInactive
@@ -142,7 +146,11 @@ impl Refusal {
             | Self::GroupArchived
             | Self::InsufficientPermissions
             | Self::ModelNotAllowed { .. } => "permission_error",
-            Self::BillingInactive | Self::InsufficientBalance => "billing_error",
+            Self::BillingInactive
+            | Self::InsufficientBalance
+            | Self::LimitReached(LimitReached { kind: LimitKind::Balance, reserved: false, .. }) => {
+                "billing_error"
+            }
             Self::RateLimitExceeded { .. } | Self::LimitReached(_) => "rate_limit_error",
             Self::ModelNotFound { .. }
             | Self::InvalidRequest { .. }
@@ -177,6 +185,7 @@ impl Refusal {
                 LimitKind::Cost => "cost_limit_exceeded",
                 LimitKind::Tokens => "token_limit_exceeded",
                 LimitKind::Group => "group_limit_exceeded",
+                LimitKind::Balance => "insufficient_balance",
             },
             Self::InvalidRequest { .. } => "invalid_request",
             Self::PathNotFound => "path_not_found",
@@ -278,6 +287,7 @@ fn limit_message(reached: LimitReached) -> String {
         LimitKind::Cost => format!("cost limit of {}", NanoUsd(reached.limit)),
         LimitKind::Tokens => format!("token limit of {}", reached.limit),
         LimitKind::Group => format!("group's budget of {}", NanoUsd(reached.limit)),
+        LimitKind::Balance => return balance_message(reached),
     };
     let when = match (reached.reserved, reached.resets_in) {
         (true, _) => "What is left of it is reserved by requests in flight; try again in 1 s.".to_owned(),
@@ -285,6 +295,15 @@ fn limit_message(reached: LimitReached) -> String {
         (false, None) => "It does not reset by itself; raise it in the console.".to_owned(),
     };
     format!("This API key's {what} is reached. {when}")
+}
+
+fn balance_message(reached: LimitReached) -> String {
+    if reached.reserved {
+        return "What is left of the account's balance is reserved by requests in flight; try again in 1 s."
+            .to_owned();
+    }
+    "The account's balance does not cover this request. Add credit in the console, or lower its output cap."
+        .to_owned()
 }
 
 #[cfg(test)]
@@ -310,6 +329,13 @@ mod tests {
             "This API key's cost limit of $5.00 is reached. It resets in 3600 s."
         );
         assert_eq!(reached(LimitKind::Tokens, None, false).retry_after(), None);
+        let balance = reached(LimitKind::Balance, None, false);
+        assert_eq!(
+            (balance.status(), balance.kind(), balance.code()),
+            (402, "billing_error", "insufficient_balance")
+        );
+        assert_eq!((balance.retry_after(), balance.should_retry()), (None, Some(false)));
+        assert_eq!(reached(LimitKind::Balance, None, true).status(), 429);
         let waiting = reached(LimitKind::Group, None, true);
         assert_eq!((waiting.retry_after(), waiting.should_retry()), (Some(1), None));
     }

@@ -10,6 +10,7 @@
 //! | [`credential`], [`body`], [`prompt`] | what a request presents and asks for |
 //! | [`policy`] | what is enforced, in memory, and how fresh it is |
 //! | [`upstream`], [`relay`], [`sse`] | the provider, and streams on their way back |
+//! | [`limits`] | what may still be consumed: leases and reservations |
 //! | [`metering`] | what requests consume, on its way to the ledger |
 //! | [`answer`], [`mod@refusal`] | what a client gets |
 #![warn(missing_docs, unreachable_pub)]
@@ -19,6 +20,7 @@ pub mod body;
 pub mod config;
 pub mod credential;
 pub mod edge;
+pub mod limits;
 pub mod metering;
 pub mod pipeline;
 pub mod policy;

@@ -12,9 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
-use domain::decision::{
-    self, AccountPolicy, Credential, Demand, Facts, GroupPolicy, KeyPolicy, SecretState, Step,
-};
+use domain::decision::{self, Credential, Demand, Facts, SecretState, Step};
 use domain::refusal::Refusal;
 use domain::secret::Digest;
 use store::models::Model;
@@ -24,7 +22,8 @@ use tokio::sync::watch;
 pub use self::clock::Clock;
 pub use self::feed::Feed;
 pub use self::set::Known;
-use self::set::Set;
+use self::set::{Account, Group, Set};
+use crate::limits::Terms;
 
 /// The policy in force.
 #[derive(Debug)]
@@ -43,10 +42,11 @@ pub struct Policy {
 pub struct Standing {
     /// The secret and its key.
     pub known: Arc<Known>,
-    key: KeyPolicy,
     secret: SecretState,
-    account: AccountPolicy,
-    group: GroupPolicy,
+    account: Arc<Account>,
+    group: Arc<Group>,
+    /// The key's own.
+    limits: Box<[Terms]>,
 }
 
 impl Standing {
@@ -59,9 +59,9 @@ impl Standing {
     ) -> Facts<'a> {
         Facts {
             transport: decision::Transport::Accepted,
-            credential: Credential::Known(&self.key, self.secret),
-            account: self.account,
-            group: &self.group,
+            credential: Credential::Known(&self.known.policy, self.secret),
+            account: self.account.policy,
+            group: &self.group.policy,
             client,
             now,
             demand,
@@ -72,7 +72,12 @@ impl Standing {
 
     /// Whether this key may use a model.
     pub fn may_use(&self, model: &str) -> bool {
-        decision::may_use_model(&self.key, &self.group, model)
+        decision::may_use_model(&self.known.policy, &self.group.policy, model)
+    }
+
+    /// Every limit that applies: the key's, its group's, its account's.
+    pub fn limits(&self) -> impl Iterator<Item = &Terms> {
+        self.limits.iter().chain(&self.group.limits).chain(&self.account.limits)
     }
 }
 

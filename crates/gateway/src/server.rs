@@ -76,7 +76,7 @@ impl Gateway {
         Ok(Self {
             address,
             drain: limits.drain,
-            writer: tokio::spawn(Writer::new(pool, records, closing.clone()).run()),
+            writer: tokio::spawn(Writer::new(pool, records, closing.clone(), feed.id()).run()),
             feeding: tokio::spawn(feed.clone().run()),
             edge: tokio::spawn(edge::run(listener, state, stop.clone())),
             feed,

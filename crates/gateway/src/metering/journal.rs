@@ -139,7 +139,7 @@ impl Entry {
 
     fn record(&self, outcome: Outcome) -> UsageRecord {
         let Opening { known, model, .. } = &self.opening;
-        let price = model.as_ref().map_or_else(Price::default, |model| model.price);
+        let price = model.as_ref().and_then(|model| model.price).unwrap_or_default();
         UsageRecord {
             id: self.opening.request,
             account_id: known.account,
@@ -161,6 +161,7 @@ impl Entry {
             started_at: self.opening.at,
             first_byte_us: self.first_byte.map(microseconds),
             duration_us: microseconds(self.opening.arrived.elapsed()),
+            charges: Vec::new(),
         }
     }
 

@@ -7,6 +7,7 @@ use store::{PgPool, StoreError};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 /// Rows of one transaction.
 const BATCH: usize = 500;
@@ -24,13 +25,20 @@ pub struct Writer {
     records: Receiver<UsageRecord>,
     /// Set when no request will be opened any more.
     closing: CancellationToken,
+    /// Whose leases the charges draw on.
+    gateway: Uuid,
     partitions_made: Option<Instant>,
 }
 
 impl Writer {
     /// A writer for `records`, which ends once `closing` is set, every request is settled and all is written.
-    pub fn new(pool: PgPool, records: Receiver<UsageRecord>, closing: CancellationToken) -> Self {
-        Self { pool, records, closing, partitions_made: None }
+    pub fn new(
+        pool: PgPool,
+        records: Receiver<UsageRecord>,
+        closing: CancellationToken,
+        gateway: Uuid,
+    ) -> Self {
+        Self { pool, records, closing, gateway, partitions_made: None }
     }
 
     /// Runs until everything is written.
@@ -116,7 +124,7 @@ impl Writer {
                 self.partitions_made = Some(Instant::now());
             }
             let mut connection = self.pool.acquire().await?;
-            usage::settle(&mut connection, batch).await.map(|_| ())
+            usage::settle(&mut connection, self.gateway, batch).await.map(|_| ())
         };
         timeout(WRITE_TIME, work).await.unwrap_or(Err(StoreError::PoolTimedOut))
     }

@@ -43,6 +43,11 @@ impl Feed {
         Self { policy, pool, id: store::new_id(), name, interval, look_now: Arc::default() }
     }
 
+    /// What the database calls this gateway.
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
     /// Runs until dropped: the poll and, beside it, the listener.
     pub async fn run(self) {
         tokio::join!(self.keep_current(), self.listen());
@@ -180,6 +185,12 @@ impl Feed {
             models: Some(models::list(&mut *db).await?),
             ..Update::default()
         });
+        {
+            let mut limits = std::pin::pin!(policy::stream_limits(db));
+            while let Some(row) = limits.try_next().await? {
+                set.insert_limit(row);
+            }
+        }
         let secrets = set.len();
         self.policy.change(|old| *old = set);
         let took_ms = started.elapsed().as_millis();
@@ -234,7 +245,8 @@ struct Health {
 
 /// Rows may be newer than the changes that named them; what made them newer comes with the next look.
 async fn read_update(db: &mut PgConnection, changes: Changes) -> Result<Update, StoreError> {
-    let mut update = Update { version: changes.version, ..Update::default() };
+    let limits = policy::find_limits(&mut *db, &changes).await?;
+    let mut update = Update { version: changes.version, limits, ..Update::default() };
     if !changes.keys.is_empty() {
         update.secrets = policy::find_secrets(&mut *db, &changes.keys).await?;
         update.keys = changes.keys;

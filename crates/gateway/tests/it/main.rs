@@ -11,6 +11,7 @@ mod edge;
 mod failures;
 mod happy;
 mod harness;
+mod limits;
 mod policy;
 mod refusals;
 mod revocation;
