@@ -11,6 +11,7 @@
 //! | [`policy`] | what is enforced, in memory, and how fresh it is |
 //! | [`upstream`], [`relay`], [`sse`] | the provider, and streams on their way back |
 //! | [`metering`] | what requests consume, on its way to the ledger |
+//! | [`metrics`] | what an operator may count |
 //! | [`answer`], [`mod@refusal`] | what a client gets |
 #![warn(missing_docs, unreachable_pub)]
 
@@ -20,6 +21,7 @@ pub mod config;
 pub mod credential;
 pub mod edge;
 pub mod metering;
+pub mod metrics;
 pub mod pipeline;
 pub mod policy;
 pub mod prompt;

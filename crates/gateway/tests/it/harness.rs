@@ -12,7 +12,7 @@ use domain::key::{KeyName, KeyStatus};
 use domain::money::Price;
 use domain::secret::{ENTROPY, KeyPrefix, Pepper, PlainSecret};
 use domain::{AccountId, GroupId, KeyId, UserId};
-use gateway::config::{Config, Limits, LogFormat, Logs, Secret, Upstream as UpstreamSettings};
+use gateway::config::{Config, Edge, Limits, LogFormat, Logs, Secret, Upstream as UpstreamSettings};
 use gateway::server::Gateway;
 use reqwest::RequestBuilder;
 use serde_json::Value;
@@ -202,6 +202,7 @@ fn config(upstream: &Upstream) -> Config {
             key: Secret::new(UPSTREAM_KEY.to_owned()),
         },
         logs: Logs { format: LogFormat::Text, filter: "info".to_owned() },
+        edge: Edge::default(),
         limits: Limits::default(),
     }
 }
