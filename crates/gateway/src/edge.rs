@@ -185,7 +185,10 @@ impl Door {
                 }
                 () = sleep_until(next_look) => match conversation.look(Instant::now()) {
                     Verdict::GoOn(next) => next_look = next,
-                    Verdict::SlowHead => break Some(conversation.fault().map_or(Refusal::RequestTimeout, |fault| fault.refusal())),
+                    Verdict::SlowHead => {
+                        let fault = conversation.fault();
+                        break Some(fault.map_or(Refusal::RequestTimeout, head::Fault::refusal));
+                    }
                     Verdict::Over => return (None, None),
                 },
             }

@@ -196,7 +196,7 @@ impl Metrics {
         self.refused.get_or_create(&Reason { reason }).inc();
     }
 
-    /// Everything as OpenMetrics text, with how `policy` and `journal` stand now.
+    /// Everything as `OpenMetrics` text, with how `policy` and `journal` stand now.
     fn read(&self, policy: &Policy, journal: &Journal) -> Result<String, std::fmt::Error> {
         let live = &self.live;
         live.policy_age.set(policy.age().as_secs_f64());

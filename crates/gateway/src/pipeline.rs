@@ -98,7 +98,8 @@ pub async fn serve(state: Arc<State>, origin: Origin, request: Request<Incoming>
     };
     // Who was too slow with his request gets no further time for it.
     let is_patient = response.status() != StatusCode::REQUEST_TIMEOUT;
-    if !body.is_end_stream() && !(is_patient && leave_in_peace(&parts.headers, &mut body).await) {
+    let is_done = body.is_end_stream() || is_patient && leave_in_peace(&parts.headers, &mut body).await;
+    if !is_done {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response

@@ -57,6 +57,10 @@ pub struct Edge {
     pub metrics_per_key: bool,
 }
 
+/// A problem, which the checker has already been told.
+#[derive(Debug)]
+struct Noted;
+
 impl Edge {
     pub(super) fn read(check: &mut Checker, args: EdgeArgs, listen: Option<SocketAddr>) -> Option<Self> {
         let proxies = proxies(check, &args.trusted_proxies);
@@ -65,15 +69,15 @@ impl Edge {
         let metrics = metrics_address(check, &args.metrics_addr, listen);
         let requires_tls = match args.require_tls.trim() {
             "" => Some(
-                tls.as_ref().is_some_and(Option::is_some) || listen.is_some_and(|at| !at.ip().is_loopback()),
+                tls.as_ref().is_ok_and(Option::is_some) || listen.is_some_and(|at| !at.ip().is_loopback()),
             ),
             text => boolean(check, "REQUIRE_TLS", text),
         };
         let edge = Self {
             proxies: proxies?,
-            tls: tls?,
+            tls: tls.ok()?,
             requires_tls: requires_tls?,
-            metrics: metrics?,
+            metrics: metrics.ok()?,
             metrics_per_key: per_key?,
         };
         if edge.requires_tls && edge.tls.is_none() && edge.proxies.is_empty() {
@@ -94,12 +98,12 @@ fn proxies(check: &mut Checker, text: &str) -> Option<TrustedProxies> {
     }
 }
 
-fn tls_files(check: &mut Checker, cert: &str, key: &str) -> Option<Option<TlsFiles>> {
+fn tls_files(check: &mut Checker, cert: &str, key: &str) -> Result<Option<TlsFiles>, Noted> {
     match (cert.trim(), key.trim()) {
-        ("", "") => Some(None),
-        (_, "") => check.problem("TLS_KEY", "is missing, though TLS_CERT is set"),
-        ("", _) => check.problem("TLS_CERT", "is missing, though TLS_KEY is set"),
-        (cert, key) => Some(Some(TlsFiles { cert: cert.into(), key: key.into() })),
+        ("", "") => Ok(None),
+        (_, "") => check.problem("TLS_KEY", "is missing, though TLS_CERT is set").ok_or(Noted),
+        ("", _) => check.problem("TLS_CERT", "is missing, though TLS_KEY is set").ok_or(Noted),
+        (cert, key) => Ok(Some(TlsFiles { cert: cert.into(), key: key.into() })),
     }
 }
 
@@ -107,16 +111,17 @@ fn metrics_address(
     check: &mut Checker,
     text: &str,
     listen: Option<SocketAddr>,
-) -> Option<Option<SocketAddr>> {
+) -> Result<Option<SocketAddr>, Noted> {
     if text.trim().is_empty() {
-        return Some(None);
+        return Ok(None);
     }
-    let address: SocketAddr =
-        check.parsed("METRICS_ADDR", text.trim(), "an address and port such as 127.0.0.1:9090")?;
+    let wanted = "an address and port such as 127.0.0.1:9090";
+    let address: SocketAddr = check.parsed("METRICS_ADDR", text.trim(), wanted).ok_or(Noted)?;
     if address.port() != 0 && listen.is_some_and(|listen| listen.port() == address.port()) {
-        return check.problem("METRICS_ADDR", "has the port of LISTEN_ADDR; metrics need one of their own");
+        let what = "has the port of LISTEN_ADDR; metrics need one of their own";
+        return check.problem("METRICS_ADDR", what).ok_or(Noted);
     }
-    Some(Some(address))
+    Ok(Some(address))
 }
 
 fn boolean(check: &mut Checker, name: &str, text: &str) -> Option<bool> {

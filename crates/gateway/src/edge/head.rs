@@ -2,7 +2,7 @@
 //!
 //! The library is lenient by design: it ends lines at a bare line feed, drops a Content-Length beside a
 //! Transfer-Encoding, folds equal lengths into one, and says nothing of it. A request that a proxy in front might
-//! have cut elsewhere must not be guessed at. So every byte that comes is also looked at here: heads line by line,
+//! have cut elsewhere must not be guessed at, nor anything else its connection still has to be served. So every byte that comes is also looked at here: heads line by line,
 //! bodies only for where they end. Nothing is copied but lines that come in pieces.
 
 use domain::refusal::Refusal;

@@ -7,11 +7,17 @@
 )]
 
 mod canary;
+mod drain;
 mod edge;
 mod failures;
 mod happy;
 mod harness;
+mod metrics;
+mod origin;
 mod policy;
 mod refusals;
 mod revocation;
+mod smuggling;
 mod streaming;
+mod tls;
+mod wire;
