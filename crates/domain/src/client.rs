@@ -23,6 +23,9 @@ pub enum TrustError {
     /// Not an address or network.
     #[error("'{0}' is not a network such as 10.0.0.0/8")]
     NotANetwork(String),
+    /// It says more than its prefix takes in: which network is meant is a guess.
+    #[error("'{0}' has bits beyond its prefix; write '{1}' if that is what you mean")]
+    HostBits(String, IpNet),
     /// Everybody could then say where he comes from.
     #[error("'{0}' would believe everybody")]
     Everybody(String),
@@ -49,6 +52,7 @@ fn trusted_network(text: &str) -> Result<IpNet, TrustError> {
         IpNet::V6(v6) if v6.prefix_len() < 96 && v6.addr().to_ipv4_mapped().is_some() => {
             Err(TrustError::Mixed(text.to_owned()))
         }
+        _ if network.trunc() != network => Err(TrustError::HostBits(text.to_owned(), network.trunc())),
         _ => match canonical_network(network) {
             // ::ffff:0.0.0.0/96 is all of IPv4.
             network if network.prefix_len() == 0 => Err(TrustError::Everybody(text.to_owned())),

@@ -13,7 +13,7 @@ mod watched;
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use domain::RequestId;
@@ -225,6 +225,10 @@ impl Door {
     fn origin(&self, peer: Peer, headers: &HeaderMap) -> Origin {
         let edge = &self.state.edge;
         let lines = |name| headers.get_all(name).into_iter().map(HeaderValue::as_bytes);
+        if edge.requires_tls && peer.is_proxy && !peer.is_encrypted && !headers.contains_key(FORWARDED_PROTO)
+        {
+            warn_of_silent_proxy(peer.address);
+        }
         Origin {
             id: RequestId(store::new_id()),
             client: client_address(peer.address, lines(FORWARDED_FOR), &edge.proxies),
@@ -259,6 +263,18 @@ impl Door {
             farewell::part(socket, &last, limits.farewell).await;
         }
     }
+}
+
+/// Says once what would otherwise look like every client's own fault.
+fn warn_of_silent_proxy(proxy: IpAddr) {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        tracing::warn!(
+            %proxy,
+            "a trusted proxy sends no X-Forwarded-Proto, so its requests count as plain HTTP and are refused; make it \
+             send one, or set REQUIRE_TLS=false"
+        );
+    });
 }
 
 /// What to say to a client whose request the HTTP library could not read. Nothing if it did not come to that.

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 /// The proxies of the table.
@@ -113,7 +115,11 @@ fn trusted_networks_are_read_strictly() {
     for everybody in ["0.0.0.0/0", "::/0", "::ffff:0.0.0.0/96"] {
         assert!(matches!(trusted(everybody), Err(TrustError::Everybody(_))), "{everybody}");
     }
-    assert!(matches!(trusted("::ffff:10.0.0.0/80"), Err(TrustError::Mixed(_))));
+    for vague in ["10.1.2.3/8", "192.0.2.7/24", "2001:db8::1/32", "::ffff:10.0.0.1/104"] {
+        assert!(matches!(trusted(vague), Err(TrustError::HostBits(..))), "{vague}");
+    }
+    assert!(trusted("10.1.2.3/8").unwrap_err().to_string().contains("'10.0.0.0/8'"));
+    assert!(matches!(trusted("::ffff:0:0/80"), Err(TrustError::Mixed(_))));
     for junk in
         ["proxy.example", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0", "10.0.0.0/8;192.0.2.7", "fe80::1%eth0"]
     {
@@ -154,5 +160,28 @@ fn what_counts_as_encrypted() {
             lines().collect::<Vec<_>>()
         );
         assert_eq!(transport(false, *encrypted, *by_proxy, lines()), Accepted);
+    }
+}
+
+proptest! {
+    /// Whatever a client writes, in whatever lines: the address its proxy has added is the one that counts.
+    #[test]
+    fn a_client_cannot_choose_its_address(
+        forged in proptest::collection::vec("[ -~]{0,60}", 0..6),
+        added: std::net::Ipv4Addr,
+        on_own_line: bool,
+    ) {
+        let trusted: TrustedProxies = PROXIES.parse().unwrap();
+        prop_assume!(!trusted.contains(added.into()));
+        let mut lines: Vec<String> = forged;
+        match lines.last_mut() {
+            Some(last) if !on_own_line => last.push_str(&format!(", {added}")),
+            _ => lines.push(added.to_string()),
+        }
+        let seen = |peer: &str| {
+            client_address(peer.parse().unwrap(), lines.iter().map(String::as_bytes), &trusted)
+        };
+        prop_assert_eq!(seen("10.0.0.1"), IpAddr::from(added));
+        prop_assert_eq!(seen("198.51.100.9").to_string(), "198.51.100.9");
     }
 }
