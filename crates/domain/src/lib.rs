@@ -5,6 +5,7 @@
 #![warn(missing_docs, unreachable_pub)]
 
 pub mod base62;
+pub mod client;
 pub mod decision;
 pub mod email;
 pub mod ids;

@@ -98,6 +98,8 @@ pub enum Refusal {
     UnsupportedMediaType,
     /// The header block is too large.
     HeadersTooLarge,
+    /// The request's target is too long.
+    UriTooLong,
     /// The gateway cannot know the policy at the moment. Never an "allow", never a 401.
     PolicyUnavailable,
     /// The gateway has more work than it can account for.
@@ -128,6 +130,7 @@ impl Refusal {
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
             Self::BodyTooLarge { .. } => 413,
+            Self::UriTooLong => 414,
             Self::UnsupportedMediaType => 415,
             Self::HeadersTooLarge => 431,
             Self::PolicyUnavailable | Self::Overloaded => 503,
@@ -159,7 +162,8 @@ impl Refusal {
             | Self::RequestTimeout
             | Self::BodyTooLarge { .. }
             | Self::UnsupportedMediaType
-            | Self::HeadersTooLarge => "invalid_request_error",
+            | Self::HeadersTooLarge
+            | Self::UriTooLong => "invalid_request_error",
             Self::PolicyUnavailable | Self::Overloaded => "server_error",
             Self::UpstreamFailed | Self::UpstreamTimeout => "upstream_error",
         }
@@ -194,6 +198,7 @@ impl Refusal {
             Self::BodyTooLarge { .. } => "body_too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::HeadersTooLarge => "headers_too_large",
+            Self::UriTooLong => "uri_too_long",
             Self::PolicyUnavailable => "policy_unavailable",
             Self::Overloaded => "overloaded",
             Self::UpstreamFailed => "upstream_failed",
@@ -235,6 +240,7 @@ impl Refusal {
             }
             Self::UnsupportedMediaType => "The request body must be application/json.".to_owned(),
             Self::HeadersTooLarge => "The request headers are too large.".to_owned(),
+            Self::UriTooLong => "The request's path and query are too long.".to_owned(),
             Self::PolicyUnavailable => {
                 "The service cannot check this API key at the moment. The key is not at fault; try again."
                     .to_owned()

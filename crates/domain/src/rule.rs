@@ -78,7 +78,8 @@ impl AddressRule {
     }
 }
 
-fn canonical_network(network: IpNet) -> IpNet {
+/// An IPv4-mapped IPv6 network of /96 or longer as the IPv4 network it is.
+pub(crate) fn canonical_network(network: IpNet) -> IpNet {
     let IpNet::V6(v6) = network else { return network };
     let mapped = v6.addr().to_ipv4_mapped().filter(|_| v6.prefix_len() >= 96);
     mapped.and_then(|v4| ipnet::Ipv4Net::new(v4, v6.prefix_len() - 96).ok()).map_or(network, IpNet::V4)

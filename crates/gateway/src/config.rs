@@ -3,6 +3,7 @@
 //! Every problem is reported at once, by the name of its variable and never with a secret's value.
 
 mod check;
+mod edge;
 mod secret;
 
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use domain::secret::{KeyPrefix, Pepper};
 use http::Uri;
 
 use self::check::Checker;
+pub use self::edge::{Edge, TlsFiles};
 pub use self::secret::Secret;
 
 /// Authenticates, decides, forwards, streams and meters every request to your model providers.
@@ -32,6 +34,8 @@ pub struct Args {
     /// Where to listen
     #[arg(long, env = "LISTEN_ADDR", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
     listen_addr: String,
+    #[command(flatten)]
+    edge: edge::EdgeArgs,
     /// What the console calls this gateway [default: the host's name]
     #[arg(long, env = "GATEWAY_NAME", value_name = "NAME")]
     gateway_name: Option<String>,
@@ -93,10 +97,24 @@ pub struct Upstream {
 pub struct Limits {
     /// Connections served at once.
     pub connections: usize,
+    /// Connections of one client (an IPv4 address or an IPv6 /64) served at once; behind a trusted proxy, its requests.
+    pub per_client: usize,
+    /// Requests served at once.
+    pub requests: usize,
+    /// A TLS handshake, from its first byte.
+    pub handshake: Duration,
+    /// Between two looks at the certificate's files.
+    pub certificate_poll: Duration,
+    /// How long the end of a connection may take to reach a client that has been told why.
+    pub farewell: Duration,
     /// From the first byte of a request to the end of its headers; also until a new connection's first byte.
     pub head: Duration,
     /// Between two requests of a connection.
     pub keep_alive: Duration,
+    /// Between two pieces of a request's body.
+    pub body_idle: Duration,
+    /// A request's whole body.
+    pub body: Duration,
     /// A whole exchange, streams included.
     pub exchange: Duration,
     /// Until a connection to the upstream stands.
@@ -119,8 +137,15 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 4_096,
+            per_client: 256,
+            requests: 2_048,
+            handshake: Duration::from_secs(10),
+            certificate_poll: Duration::from_secs(5),
+            farewell: Duration::from_secs(2),
             head: Duration::from_secs(10),
             keep_alive: Duration::from_secs(75),
+            body_idle: Duration::from_secs(30),
+            body: Duration::from_mins(5),
             exchange: Duration::from_mins(15),
             connect: Duration::from_secs(5),
             answer: Duration::from_mins(5),
@@ -150,6 +175,8 @@ pub struct Config {
     pub upstream: Upstream,
     /// What to log and how.
     pub logs: Logs,
+    /// What stands between it and its clients.
+    pub edge: Edge,
     /// Bounds of time and number.
     pub limits: Limits,
 }
@@ -173,6 +200,7 @@ impl Config {
         let base = check.base_url("UPSTREAM_URL", args.upstream_url);
         let listen =
             check.parsed("LISTEN_ADDR", &args.listen_addr, "an address and port such as 127.0.0.1:8080");
+        let edge = Edge::read(&mut check, args.edge, listen);
         let prefix = check.key_prefix("KEY_PREFIX", &args.key_prefix);
         let name = check.name("GATEWAY_NAME", args.gateway_name);
         let logs = check.logs(&args.log_format, args.rust_log);
@@ -185,6 +213,7 @@ impl Config {
                 prefix: prefix?,
                 upstream: Upstream { base: base?, key: key? },
                 logs: logs?,
+                edge: edge?,
                 limits: Limits::default(),
             })
         })();

@@ -12,6 +12,7 @@
 //! | [`upstream`], [`relay`], [`sse`] | the provider, and streams on their way back |
 //! | [`limits`] | what may still be consumed: leases and reservations |
 //! | [`metering`] | what requests consume, on its way to the ledger |
+//! | [`metrics`] | what an operator may count |
 //! | [`answer`], [`mod@refusal`] | what a client gets |
 #![warn(missing_docs, unreachable_pub)]
 
@@ -22,6 +23,7 @@ pub mod credential;
 pub mod edge;
 pub mod limits;
 pub mod metering;
+pub mod metrics;
 pub mod pipeline;
 pub mod policy;
 pub mod prompt;

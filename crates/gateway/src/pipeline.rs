@@ -12,7 +12,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use domain::RequestId;
 use domain::decision::{
-    self, AccountPolicy, Admission, Billing, Credential, Demand, Facts, GroupPolicy, Model, Step,
+    self, AccountPolicy, Admission, Billing, Credential, Demand, Facts, GroupPolicy, Model, Step, Transport,
 };
 use domain::refusal::Refusal;
 use domain::rule::Allow;
@@ -29,11 +29,15 @@ use crate::body::receive;
 use crate::credential::{self, Presented};
 use crate::metering::estimate;
 use crate::metering::journal::{Entry, Opening, Outcome};
+use crate::metrics::Waits;
 use crate::policy::Standing;
 use crate::prompt::Prompt;
 use crate::refusal;
 use crate::router::{self, Forwarded, Probe, Route, Target};
 use crate::state::State;
+
+/// What metrics call a request that is for no route.
+pub const NO_ROUTE: &str = "none";
 
 /// A request that the decision has let through and the journal has opened. Serving one takes this value.
 struct Admitted {
@@ -44,11 +48,24 @@ struct Admitted {
     _admission: Admission,
 }
 
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin {
+    /// What it is called from now on.
+    pub id: RequestId,
+    /// The client's address, derived from trusted hops only.
+    pub client: IpAddr,
+    /// Whether it came as it must.
+    pub transport: Transport,
+}
+
 /// A request on its way to a decision.
 struct Arrival {
     id: RequestId,
     client: IpAddr,
+    transport: Transport,
     at: Instant,
+    waits: Waits,
 }
 
 /// Where a request that was refused had got to, for the log.
@@ -65,20 +82,43 @@ impl From<Refusal> for Refused {
 }
 
 /// Answers one request, whatever it is.
-pub async fn serve(state: Arc<State>, client: IpAddr, request: Request<Incoming>) -> Response<AnswerBody> {
-    let arrival =
-        Arrival { id: RequestId(store::new_id()), client: client.to_canonical(), at: Instant::now() };
+pub async fn serve(state: Arc<State>, origin: Origin, request: Request<Incoming>) -> Response<AnswerBody> {
+    let Origin { id, client, transport } = origin;
+    let arrival = Arrival { id, client, transport, at: Instant::now(), waits: Waits::default() };
     let (parts, mut body) = request.into_parts();
     let mut response = match router::probe(&parts.method, parts.uri.path()) {
         Some(probe) => answer_probe(&state, probe, arrival.id),
         None => match decide_and_serve(&state, &arrival, &parts, &mut body).await {
-            Ok(response) => response,
-            Err(refused) => refuse(&state, &arrival, &parts, &refused),
+            Ok(response) => counted(&state, &arrival, &parts, response, ""),
+            Err(refused) => {
+                let response = refuse(&state, &arrival, &parts, &refused);
+                counted(&state, &arrival, &parts, response, refused.refusal.code())
+            }
         },
     };
-    if !body.is_end_stream() && !leave_in_peace(&parts.headers, &mut body).await {
+    // Who was too slow with his request gets no further time for it.
+    let is_patient = response.status() != StatusCode::REQUEST_TIMEOUT;
+    let is_done = body.is_end_stream() || is_patient && leave_in_peace(&parts.headers, &mut body).await;
+    if !is_done {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    response
+}
+
+/// Notes how a request was answered and what the gateway itself took for it.
+fn counted(
+    state: &State,
+    arrival: &Arrival,
+    parts: &Parts,
+    response: Response<AnswerBody>,
+    code: &'static str,
+) -> Response<AnswerBody> {
+    let route = match router::target(&parts.method, parts.uri.path()) {
+        Target::Route(route) => route.path(),
+        Target::OtherMethod(_) | Target::Nothing => NO_ROUTE,
+    };
+    state.metrics.answered(route, response.status(), code);
+    state.metrics.took(arrival.at.elapsed().saturating_sub(arrival.waits.total()));
     response
 }
 
@@ -94,6 +134,9 @@ async fn decide_and_serve(
     parts: &Parts,
     body: &mut Incoming,
 ) -> Result<Response<AnswerBody>, Refused> {
+    if arrival.transport != Transport::Accepted {
+        return Err(without_key(state, arrival, Credential::NotASecret).into());
+    }
     let target = router::target(&parts.method, parts.uri.path());
     let digest = match credential::read(parts, &state.prefix)? {
         Presented::Secret(secret) => state.pepper.digest(&secret),
@@ -103,6 +146,7 @@ async fn decide_and_serve(
         return Err(without_key(state, arrival, Credential::Unknown).into());
     };
     let key = standing.known.public_id.clone();
+    state.metrics.key_used(&key);
     let known = |refusal| Refused { refusal, key: Some(key.clone()), allow: None };
     match target {
         Target::Route(route) => {
@@ -137,10 +181,10 @@ async fn serve_route(
         Route::Embeddings => Forwarded::Embeddings,
     };
     require_json(&parts.headers)?;
-    let prompt = Prompt::read(receive::receive(body).await?, forwarded)?;
+    let prompt = Prompt::read(arrival.waits.during(receive::receive(body, &state.limits)).await?, forwarded)?;
     // A body takes time to arrive, so the key is looked up again: the decision is made on what is true now.
     let admitted = admit(state, arrival, route, digest, Some(&prompt))?;
-    forward::forward(state, arrival.id, admitted, forwarded, &parts.headers, prompt).await
+    forward::forward(state, arrival, admitted, forwarded, &parts.headers, prompt).await
 }
 
 /// Makes the whole decision and opens the request.
@@ -160,7 +204,7 @@ fn admit(
     };
     let now = state.policy.now();
     let demand = Demand { permission: route.permission(), model: named };
-    let facts = standing.facts(arrival.client, now, demand);
+    let facts = Facts { transport: arrival.transport, ..standing.facts(arrival.client, now, demand) };
     let admission = decision::decide(&facts).map_err(|denial| denial.refusal)?;
     let entry = state.journal.open(Opening {
         request: arrival.id,
@@ -183,7 +227,8 @@ fn screen(
     steps: &[Step],
 ) -> Result<(), Refusal> {
     let demand = Demand { permission, model: Model::None };
-    let facts = standing.facts(arrival.client, state.policy.now(), demand);
+    let facts =
+        Facts { transport: arrival.transport, ..standing.facts(arrival.client, state.policy.now(), demand) };
     decision::screen(&facts, steps).map_err(|denial| denial.refusal)
 }
 
@@ -191,7 +236,7 @@ fn screen(
 fn without_key(state: &State, arrival: &Arrival, credential: Credential<'_>) -> Refusal {
     let group = GroupPolicy { archived: false, permissions: Allow::Any, models: Allow::Any };
     let facts = Facts {
-        transport: decision::Transport::Accepted,
+        transport: arrival.transport,
         credential,
         account: AccountPolicy { suspended: false, billing: Billing::Active },
         group: &group,
@@ -233,6 +278,9 @@ fn refuse(state: &State, arrival: &Arrival, parts: &Parts, refused: &Refused) ->
 fn answer_probe(state: &State, probe: Probe, id: RequestId) -> Response<AnswerBody> {
     match probe {
         Probe::Health => answer::text(StatusCode::OK, "ok\n", id),
+        Probe::Readiness if state.stopping.is_cancelled() => {
+            answer::text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n", id)
+        }
         Probe::Readiness if !state.policy.is_fresh() => {
             answer::text(StatusCode::SERVICE_UNAVAILABLE, "the policy is not loaded or too old\n", id)
         }

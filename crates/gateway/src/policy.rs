@@ -109,6 +109,21 @@ impl Policy {
         self.elapsed(Instant::now()) < self.usable_until.load(Ordering::Acquire)
     }
 
+    /// The version in force; 0 before it is loaded.
+    pub fn version(&self) -> i64 {
+        self.read().version
+    }
+
+    /// How long ago the set was last known to be in force; zero before it was loaded.
+    pub fn age(&self) -> Duration {
+        let usable_until = self.usable_until.load(Ordering::Acquire);
+        if usable_until == 0 {
+            return Duration::ZERO;
+        }
+        let now = Duration::from_millis(self.elapsed(Instant::now()));
+        (now + self.staleness).saturating_sub(Duration::from_millis(usable_until))
+    }
+
     /// What is known about a secret; `None` is a certain "nothing".
     pub fn find(&self, digest: &Digest) -> Result<Option<Standing>, Refusal> {
         if !self.is_fresh() {

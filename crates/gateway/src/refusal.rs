@@ -54,7 +54,18 @@ fn add_headers(refusal: &Refusal, headers: &mut HeaderMap) {
     if let Some(seconds) = refusal.retry_after() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
+    if ends_connection(refusal) {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     if let Some(retry) = refusal.should_retry() {
         headers.insert(SHOULD_RETRY, HeaderValue::from_static(if retry { "true" } else { "false" }));
     }
+}
+
+/// Whether a connection is of no further use after a refusal: nothing on it can be trusted or in time.
+fn ends_connection(refusal: &Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::HttpsRequired | Refusal::RequestTimeout | Refusal::HeadersTooLarge | Refusal::UriTooLong
+    )
 }

@@ -11,9 +11,11 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::edge::tls::{Certificate, CertificateError};
 use crate::edge::{self, Stop};
 use crate::metering::journal::Journal;
 use crate::metering::writer::Writer;
+use crate::metrics::{self, Metrics, Sources};
 use crate::policy::{Feed, Policy};
 use crate::state::State;
 use crate::upstream::{SetupError, Upstream};
@@ -27,6 +29,9 @@ pub enum StartError {
     /// The upstream's settings are unusable.
     #[error(transparent)]
     Upstream(#[from] SetupError),
+    /// The certificate is unusable.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {error}")]
     Listen {
@@ -41,6 +46,7 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Gateway {
     address: SocketAddr,
+    metrics_address: Option<SocketAddr>,
     stop: Stop,
     /// Set when no request will be opened any more.
     closing: CancellationToken,
@@ -49,6 +55,8 @@ pub struct Gateway {
     edge: JoinHandle<()>,
     writer: JoinHandle<()>,
     feeding: JoinHandle<()>,
+    /// The reader of metrics and the follower of the certificate, where there are such.
+    helpers: Vec<JoinHandle<()>>,
 }
 
 impl Gateway {
@@ -56,29 +64,41 @@ impl Gateway {
     pub async fn start(config: Config, pool: PgPool) -> Result<Self, StartError> {
         let limits = config.limits;
         let upstream = Upstream::new(&config.upstream, &limits)?;
-        let listener = TcpListener::bind(config.listen)
-            .await
-            .map_err(|error| StartError::Listen { address: config.listen, error })?;
-        let address =
-            listener.local_addr().map_err(|error| StartError::Listen { address: config.listen, error })?;
+        let certificate = config.edge.tls.clone().map(Certificate::load).transpose()?;
+        let tls = certificate.as_ref().map(Certificate::acceptor).transpose()?;
+        let (listener, address) = listen(config.listen).await?;
+        let readers = match config.edge.metrics {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
         let policy = Arc::new(Policy::new(limits.staleness));
         let feed = Feed::new(policy.clone(), pool.clone(), config.name, limits.poll);
         let (journal, records) = Journal::new(limits.unsettled);
         let (stop, closing) = (Stop::default(), CancellationToken::new());
+        let counts = Arc::new(Metrics::new(config.edge.metrics_per_key));
+        let sources = Sources { metrics: counts.clone(), policy: policy.clone(), journal: journal.clone() };
+        let metrics_address = readers.as_ref().map(|(_, address)| *address);
+        let reading = readers.map(|(listener, _)| tokio::spawn(metrics::serve(listener, sources)));
+        let following = certificate.map(|c| tokio::spawn(c.follow(limits.certificate_poll)));
         let state = Arc::new(State {
             prefix: config.prefix,
             pepper: config.pepper,
             policy,
             journal,
             upstream,
+            edge: config.edge,
+            metrics: counts,
+            stopping: stop.gently.clone(),
             limits,
         });
         Ok(Self {
             address,
+            metrics_address,
+            helpers: reading.into_iter().chain(following).collect(),
             drain: limits.drain,
             writer: tokio::spawn(Writer::new(pool, records, closing.clone(), feed.id()).run()),
             feeding: tokio::spawn(feed.clone().run()),
-            edge: tokio::spawn(edge::run(listener, state, stop.clone())),
+            edge: tokio::spawn(edge::run(listener, state, tls, stop.clone())),
             feed,
             stop,
             closing,
@@ -88,6 +108,11 @@ impl Gateway {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where metrics are read, if they are.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
     }
 
     /// Stops in order: no new connections, running requests end, their usage is written, the database is told.
@@ -106,6 +131,14 @@ impl Gateway {
             tracing::error!("the database did not take the last usage records in time; they are lost");
         }
         self.feeding.abort();
+        self.helpers.iter().for_each(JoinHandle::abort);
         self.feed.sign_off().await;
     }
+}
+
+async fn listen(at: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |error| StartError::Listen { address: at, error };
+    let listener = TcpListener::bind(at).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
 }

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use domain::secret::{KeyPrefix, Pepper};
+use tokio_util::sync::CancellationToken;
 
-use crate::config::Limits;
+use crate::config::{self, Limits};
 use crate::metering::journal::Journal;
+use crate::metrics::Metrics;
 use crate::policy::Policy;
 use crate::upstream::Upstream;
 
@@ -22,6 +24,12 @@ pub struct State {
     pub journal: Journal,
     /// Where they go.
     pub upstream: Upstream,
+    /// What stands between it and its clients.
+    pub edge: config::Edge,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Set when the gateway begins to stop: it is not ready any more.
+    pub stopping: CancellationToken,
     /// Bounds of time and number.
     pub limits: Limits,
 }

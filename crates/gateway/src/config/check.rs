@@ -42,7 +42,8 @@ impl Checker {
         }
     }
 
-    fn problem<T>(&mut self, name: &str, what: &str) -> Option<T> {
+    /// Notes what is wrong with a variable.
+    pub(super) fn problem<T>(&mut self, name: &str, what: &str) -> Option<T> {
         self.problems.push(format!("  {name}: {what}"));
         None
     }

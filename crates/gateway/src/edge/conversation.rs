@@ -8,6 +8,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
+use super::entrance::Slot;
+use super::head::Fault;
 use crate::answer::AnswerBody;
 use crate::config::Limits;
 
@@ -22,6 +24,10 @@ pub(super) struct Conversation {
 struct State {
     phase: Phase,
     since: Instant,
+    /// An answer of ours is due, or some of it is still with the HTTP library.
+    owes_answer: bool,
+    /// What is wrong with something that has come. From then on nothing is served.
+    fault: Option<Fault>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,13 +47,16 @@ enum Phase {
 pub(super) enum Verdict {
     /// Look again then.
     GoOn(Instant),
+    /// Its time is up in the middle of a request's head, and its client is told so.
+    SlowHead,
     /// Its time is up.
-    TooSlow,
+    Over,
 }
 
 impl Conversation {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { state: Arc::new(Mutex::new(State { phase: Phase::New, since: Instant::now() })), limits }
+        let state = State { phase: Phase::New, since: Instant::now(), owes_answer: false, fault: None };
+        Self { state: Arc::new(Mutex::new(state)), limits }
     }
 
     /// When to look for the first time.
@@ -55,18 +64,42 @@ impl Conversation {
         Instant::now() + super::look_interval(&self.limits)
     }
 
-    /// Something was read from the socket.
-    pub(super) fn heard(&self) {
+    /// Something was read from the socket, and perhaps found to be wrong.
+    pub(super) fn heard(&self, fault: Option<Fault>) {
         let mut state = self.lock();
         if matches!(state.phase, Phase::New | Phase::Idle) {
-            *state = State { phase: Phase::Head, since: Instant::now() };
+            state.phase = Phase::Head;
+            state.since = Instant::now();
         }
+        state.fault = state.fault.or(fault);
     }
 
     /// A request's head is complete.
     pub(super) fn begin(&self) -> Exchange {
         self.enter(Phase::Exchange);
+        self.lock().owes_answer = true;
         Exchange(self.clone())
+    }
+
+    /// What is wrong with something that has come.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        self.lock().fault
+    }
+
+    /// Whether what is being written can be an answer of ours.
+    pub(super) fn owes_answer(&self) -> bool {
+        self.lock().owes_answer
+    }
+
+    /// Everything that was to be written is written.
+    pub(super) fn flushed(&self) {
+        let mut state = self.lock();
+        state.owes_answer = state.phase == Phase::Exchange;
+    }
+
+    /// Whether no request is there, not even a part of one.
+    pub(super) fn is_silent(&self) -> bool {
+        matches!(self.lock().phase, Phase::New | Phase::Idle)
     }
 
     /// Whether the connection may go on at `now`. A phase begins between two looks, so one is never later than the
@@ -79,15 +112,17 @@ impl Conversation {
             Phase::Exchange => self.limits.exchange,
         };
         let end = state.since + limit;
-        if end <= now {
-            Verdict::TooSlow
-        } else {
-            Verdict::GoOn(end.min(now + super::look_interval(&self.limits)))
+        match state.phase {
+            _ if end > now => Verdict::GoOn(end.min(now + super::look_interval(&self.limits))),
+            Phase::Head => Verdict::SlowHead,
+            Phase::New | Phase::Idle | Phase::Exchange => Verdict::Over,
         }
     }
 
     fn enter(&self, phase: Phase) {
-        *self.lock() = State { phase, since: Instant::now() };
+        let mut state = self.lock();
+        state.phase = phase;
+        state.since = Instant::now();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -100,9 +135,9 @@ impl Conversation {
 pub(super) struct Exchange(Conversation);
 
 impl Exchange {
-    /// Ties the exchange to its answer's body, which the connection drops when it has been sent.
-    pub(super) fn until_sent(self, body: AnswerBody) -> Sending {
-        Sending { body, _exchange: self }
+    /// Ties the exchange and the place it takes to its answer's body, which the connection drops when it has been sent.
+    pub(super) fn until_sent(self, slot: Option<Slot>, body: AnswerBody) -> Sending {
+        Sending { body, _exchange: self, _slot: slot }
     }
 }
 
@@ -117,6 +152,7 @@ impl Drop for Exchange {
 pub(super) struct Sending {
     body: AnswerBody,
     _exchange: Exchange,
+    _slot: Option<Slot>,
 }
 
 impl Body for Sending {
@@ -153,27 +189,27 @@ mod tests {
     fn each_phase_has_its_own_limit() {
         let conversation = Conversation::new(Limits::default());
         let start = Instant::now();
-        assert_eq!(conversation.look(start + seconds(11)), Verdict::TooSlow);
-        conversation.heard();
+        assert_eq!(conversation.look(start + seconds(11)), Verdict::Over);
+        conversation.heard(None);
         assert!(matches!(conversation.look(start + seconds(5)), Verdict::GoOn(_)));
-        assert_eq!(conversation.look(start + seconds(11)), Verdict::TooSlow);
+        assert_eq!(conversation.look(start + seconds(11)), Verdict::SlowHead);
         let exchange = conversation.begin();
-        conversation.heard();
+        conversation.heard(None);
         assert!(matches!(conversation.look(start + seconds(800)), Verdict::GoOn(_)));
-        assert_eq!(conversation.look(start + seconds(901)), Verdict::TooSlow);
+        assert_eq!(conversation.look(start + seconds(901)), Verdict::Over);
         drop(exchange);
         assert!(matches!(conversation.look(start + seconds(70)), Verdict::GoOn(_)));
-        assert_eq!(conversation.look(start + seconds(76)), Verdict::TooSlow);
+        assert_eq!(conversation.look(start + seconds(76)), Verdict::Over);
     }
 
     #[test]
     fn a_dribbling_head_does_not_gain_time() {
         let conversation = Conversation::new(Limits::default());
         let start = Instant::now();
-        conversation.heard();
+        conversation.heard(None);
         let Verdict::GoOn(next) = conversation.look(start + seconds(9)) else { panic!("too early") };
-        conversation.heard();
+        conversation.heard(None);
         assert!(next <= start + seconds(11));
-        assert_eq!(conversation.look(start + seconds(11)), Verdict::TooSlow);
+        assert_eq!(conversation.look(start + seconds(11)), Verdict::SlowHead);
     }
 }

@@ -76,6 +76,12 @@ impl Journal {
         (Self { queue }, records)
     }
 
+    /// How many requests are in it, open or not yet written, and how many more it takes.
+    pub fn fill(&self) -> (usize, usize) {
+        let room = self.queue.capacity();
+        (self.queue.max_capacity() - room, room)
+    }
+
     /// Opens a request, or refuses it where it could not be accounted for.
     pub fn open(&self, opening: Opening) -> Result<Entry, Refusal> {
         let place = self.queue.clone().try_reserve_owned().map_err(|_| Refusal::Overloaded)?;

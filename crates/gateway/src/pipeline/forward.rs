@@ -1,6 +1,7 @@
 //! Serves an admitted request from the upstream.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use domain::RequestId;
@@ -9,7 +10,7 @@ use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use hyper::body::Incoming;
 
-use super::Admitted;
+use super::{Admitted, Arrival};
 use crate::answer::{self, AnswerBody};
 use crate::metering::estimate;
 use crate::metering::journal::{Entry, Outcome};
@@ -26,7 +27,7 @@ const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering")
 /// Sends the request on and turns what comes back into the client's answer.
 pub(super) async fn forward(
     state: &Arc<State>,
-    id: RequestId,
+    arrival: &Arrival,
     mut admitted: Admitted,
     route: Forwarded,
     headers: &HeaderMap,
@@ -38,8 +39,12 @@ pub(super) async fn forward(
         // The decision refuses a route with a body and without a model.
         None => return Err(Refusal::ModelNotFound { model: prompt.model().to_owned() }),
     };
+    let id = arrival.id;
     admitted.entry.forwarding();
-    let response = match state.upstream.send(route, headers, body).await {
+    let asked = Instant::now();
+    let sent = arrival.waits.during(state.upstream.send(route, headers, body)).await;
+    state.metrics.upstream_took(asked.elapsed());
+    let response = match sent {
         Ok(response) => response,
         Err(refusal) => return Err(failed(&mut admitted.entry, refusal)),
     };
@@ -49,8 +54,8 @@ pub(super) async fn forward(
         status if status.is_success() && is_events(&head.headers) => {
             stream(state, id, admitted, body, usage_is_injected, status)
         }
-        status if status.is_success() => whole(state, id, admitted, body, status).await?,
-        status => error(state, id, admitted, body, status).await?,
+        status if status.is_success() => whole(state, arrival, admitted, body, status).await?,
+        status => error(state, arrival, admitted, body, status).await?,
     };
     response.headers_mut().extend(passed);
     Ok(response)
@@ -94,13 +99,13 @@ fn stream(
 /// A 2xx that is no stream. It must be JSON: anything else is some proxy's page, not an answer.
 async fn whole(
     state: &State,
-    id: RequestId,
+    arrival: &Arrival,
     mut admitted: Admitted,
     body: Incoming,
     status: StatusCode,
 ) -> Result<Response<AnswerBody>, Refusal> {
-    let entry = &mut admitted.entry;
-    let bytes = match state.upstream.receive(body).await {
+    let (id, entry) = (arrival.id, &mut admitted.entry);
+    let bytes = match arrival.waits.during(state.upstream.receive(body)).await {
         Ok(bytes) => bytes,
         // It may well have generated everything, but nothing has reached the client.
         Err(refusal) => return Err(failed(entry, refusal)),
@@ -125,12 +130,12 @@ async fn whole(
 /// The upstream says no. Its word on the request passes; its word on the operator's own key or bill does not.
 async fn error(
     state: &State,
-    id: RequestId,
+    arrival: &Arrival,
     mut admitted: Admitted,
     body: Incoming,
     status: StatusCode,
 ) -> Result<Response<AnswerBody>, Refusal> {
-    let entry = &mut admitted.entry;
+    let (id, entry) = (arrival.id, &mut admitted.entry);
     if matches!(status.as_u16(), 401..=403) {
         tracing::error!(request_id = %id, %status, "the upstream refuses this service's own key or account");
         return Err(failed(entry, Refusal::UpstreamFailed));
@@ -141,7 +146,7 @@ async fn error(
     }
     tracing::warn!(request_id = %id, %status, "the upstream answers with an error");
     let own = || refusal::body(&Refusal::UpstreamFailed, id, &state.prefix);
-    let bytes: Bytes = state.upstream.receive_error(body).await.unwrap_or_else(own);
+    let bytes: Bytes = arrival.waits.during(state.upstream.receive_error(body)).await.unwrap_or_else(own);
     entry.first_byte();
     entry.settle(Outcome::nothing(status.as_u16()));
     Ok(answer::json(status, bytes, id))

@@ -1,5 +1,6 @@
 //! A gateway in this process with everything around it, and short ways to ask it things.
 
+pub mod bare;
 pub mod cable;
 pub mod logs;
 pub mod raw;
@@ -12,7 +13,7 @@ use domain::key::{KeyName, KeyStatus};
 use domain::money::Price;
 use domain::secret::{ENTROPY, KeyPrefix, Pepper, PlainSecret};
 use domain::{AccountId, GroupId, KeyId, UserId};
-use gateway::config::{Config, Limits, LogFormat, Logs, Secret, Upstream as UpstreamSettings};
+use gateway::config::{Config, Edge, Limits, LogFormat, Logs, Secret, Upstream as UpstreamSettings};
 use gateway::server::Gateway;
 use reqwest::RequestBuilder;
 use serde_json::Value;
@@ -70,8 +71,20 @@ impl TestGateway {
         this
     }
 
+    /// A ready gateway with another configuration.
+    pub async fn start_as(pool: PgPool, change: impl FnOnce(&mut Config)) -> Self {
+        let gateway_pool = as_role(&pool, "latchkey_gateway").await.unwrap();
+        let this = Self::start_configured(pool, gateway_pool, change).await;
+        this.until_ready().await;
+        this
+    }
+
     /// A gateway whose own database connections are `gateway_pool`; it may not be ready yet.
     pub async fn start_on(owner: PgPool, gateway_pool: PgPool, change: impl FnOnce(&mut Limits)) -> Self {
+        Self::start_configured(owner, gateway_pool, |config| change(&mut config.limits)).await
+    }
+
+    async fn start_configured(owner: PgPool, gateway_pool: PgPool, change: impl FnOnce(&mut Config)) -> Self {
         logs::capture();
         let upstream = Upstream::start("127.0.0.1:0".parse().unwrap()).await.unwrap();
         upstream.require_key(UPSTREAM_KEY);
@@ -80,7 +93,7 @@ impl TestGateway {
         let key = make_key(&console, account, "first").await;
         offer_models(&owner).await;
         let mut config = config(&upstream);
-        change(&mut config.limits);
+        change(&mut config);
         let gateway = Gateway::start(config, gateway_pool).await.unwrap();
         let address = gateway.address();
         Self {
@@ -120,6 +133,11 @@ impl TestGateway {
             client.get(&url).send().await.is_ok_and(|response| response.status() == 200).then_some(())
         })
         .await;
+    }
+
+    /// Where its metrics are read.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.gateway.as_ref().and_then(Gateway::metrics_address)
     }
 
     /// Stops the gateway in order.
@@ -190,7 +208,8 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: i
         .unwrap_or_else(|_| panic!("not in time: {what}"))
 }
 
-fn config(upstream: &Upstream) -> Config {
+/// A gateway's configuration in front of `upstream`.
+pub fn config(upstream: &Upstream) -> Config {
     Config {
         database_url: Secret::new("unused: tests bring their pool".to_owned()),
         listen: "127.0.0.1:0".parse().unwrap(),
@@ -202,6 +221,7 @@ fn config(upstream: &Upstream) -> Config {
             key: Secret::new(UPSTREAM_KEY.to_owned()),
         },
         logs: Logs { format: LogFormat::Text, filter: "info".to_owned() },
+        edge: Edge::default(),
         limits: Limits::default(),
     }
 }

@@ -7,12 +7,18 @@
 )]
 
 mod canary;
+mod drain;
 mod edge;
 mod failures;
 mod happy;
 mod harness;
 mod limits;
+mod metrics;
+mod origin;
 mod policy;
 mod refusals;
 mod revocation;
+mod smuggling;
 mod streaming;
+mod tls;
+mod wire;
