@@ -33,6 +33,7 @@ use crate::policy::Standing;
 use crate::prompt::Prompt;
 use crate::refusal;
 use crate::router::{self, Forwarded, Probe, Route, Target};
+use crate::spool::Intake;
 use crate::state::State;
 
 /// A request that the decision has let through and the journal has opened. Serving one takes this value.
@@ -71,10 +72,15 @@ pub async fn serve(state: Arc<State>, client: IpAddr, request: Request<Incoming>
     let (parts, mut body) = request.into_parts();
     let mut response = match router::probe(&parts.method, parts.uri.path()) {
         Some(probe) => answer_probe(&state, probe, arrival.id),
-        None => match decide_and_serve(&state, &arrival, &parts, &mut body).await {
-            Ok(response) => response,
-            Err(refused) => refuse(&state, &arrival, &parts, &refused),
-        },
+        None => {
+            let response = match decide_and_serve(&state, &arrival, &parts, &mut body).await {
+                Ok(response) => response,
+                Err(refused) => refuse(&state, &arrival, &parts, &refused),
+            };
+            // What this request has settled outlasts the process before its client learns of it.
+            state.journal.flushed().await;
+            response
+        }
     };
     if !body.is_end_stream() && !leave_in_peace(&parts.headers, &mut body).await {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -240,7 +246,10 @@ fn answer_probe(state: &State, probe: Probe, id: RequestId) -> Response<AnswerBo
             let text = "this machine's clock and the database's disagree\n";
             answer::text(StatusCode::SERVICE_UNAVAILABLE, text, id)
         }
-        Probe::Readiness => answer::text(StatusCode::OK, "ready\n", id),
+        Probe::Readiness => match state.journal.intake() {
+            Intake::Open => answer::text(StatusCode::OK, "ready\n", id),
+            intake => answer::text(StatusCode::SERVICE_UNAVAILABLE, intake.reason(), id),
+        },
     }
 }
 

@@ -15,6 +15,8 @@ use crate::edge::{self, Stop};
 use crate::metering::journal::Journal;
 use crate::metering::writer::Writer;
 use crate::policy::{Feed, Policy};
+use crate::spool::Spool;
+use crate::spool::folder::FolderError;
 use crate::state::State;
 use crate::upstream::{SetupError, Upstream};
 
@@ -27,6 +29,9 @@ pub enum StartError {
     /// The upstream's settings are unusable.
     #[error(transparent)]
     Upstream(#[from] SetupError),
+    /// The spool's folder cannot be used.
+    #[error(transparent)]
+    Spool(#[from] FolderError),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {error}")]
     Listen {
@@ -46,25 +51,33 @@ pub struct Gateway {
     closing: CancellationToken,
     drain: Duration,
     feed: Feed,
+    spool: Arc<Spool>,
+    /// Set when nothing will be written to the spool any more.
+    spool_done: CancellationToken,
     edge: JoinHandle<()>,
     writer: JoinHandle<()>,
+    tending: JoinHandle<()>,
     feeding: JoinHandle<()>,
 }
 
 impl Gateway {
-    /// Starts to listen, and to look for the database. Until the policy is loaded every key is answered with a 503.
+    /// Takes the spool, starts to listen, and to look for the database. Until the policy is loaded and the spool
+    /// replayed every key is answered with a 503.
     pub async fn start(config: Config, pool: PgPool) -> Result<Self, StartError> {
         let limits = config.limits;
         let upstream = Upstream::new(&config.upstream, &limits)?;
+        let (spool, left) = Spool::open(&config.spool.folder, config.spool.max_bytes)?;
+        let spool = Arc::new(spool);
         let listener = TcpListener::bind(config.listen)
             .await
             .map_err(|error| StartError::Listen { address: config.listen, error })?;
         let address =
             listener.local_addr().map_err(|error| StartError::Listen { address: config.listen, error })?;
         let policy = Arc::new(Policy::new(limits.staleness));
-        let feed = Feed::new(policy.clone(), pool.clone(), config.name, limits.poll);
-        let (journal, records) = Journal::new(limits.unsettled);
-        let (stop, closing) = (Stop::default(), CancellationToken::new());
+        let feed = Feed::new(policy.clone(), pool.clone(), spool.gateway_id(), config.name, limits.poll);
+        let (journal, records) = Journal::new(spool.clone(), limits.unsettled);
+        let (stop, closing, spool_done) =
+            (Stop::default(), CancellationToken::new(), CancellationToken::new());
         let state = Arc::new(State {
             prefix: config.prefix,
             pepper: config.pepper,
@@ -76,10 +89,13 @@ impl Gateway {
         Ok(Self {
             address,
             drain: limits.drain,
-            writer: tokio::spawn(Writer::new(pool, records, closing.clone()).run()),
+            writer: tokio::spawn(Writer::new(pool, records, spool.clone(), closing.clone()).run(left)),
+            tending: tokio::spawn(spool.clone().tend(spool_done.clone())),
             feeding: tokio::spawn(feed.clone().run()),
             edge: tokio::spawn(edge::run(listener, state, stop.clone())),
             feed,
+            spool,
+            spool_done,
             stop,
             closing,
         })
@@ -90,7 +106,8 @@ impl Gateway {
         self.address
     }
 
-    /// Stops in order: no new connections, running requests end, their usage is written, the database is told.
+    /// Stops in order: no new connections, running requests end, their usage is written, the database is told. What
+    /// the database does not take in time stays in the spool for the next start.
     pub async fn stop(mut self) {
         let end = Instant::now() + self.drain;
         self.stop.gently.cancel();
@@ -103,8 +120,17 @@ impl Gateway {
         }
         self.closing.cancel();
         if timeout_at(end, &mut self.writer).await.is_err() {
-            tracing::error!("the database did not take the last usage records in time; they are lost");
+            self.writer.abort();
+            let _ = self.writer.await;
+            let requests = self.spool.unsettled();
+            tracing::warn!(
+                requests,
+                "the database did not take the last usage records in time; they stay in the spool and are sent at the next start"
+            );
         }
+        self.spool_done.cancel();
+        let _ = self.tending.await;
+        self.spool.close().await;
         self.feeding.abort();
         self.feed.sign_off().await;
     }

@@ -38,7 +38,7 @@ pub(super) async fn forward(
         // The decision refuses a route with a body and without a model.
         None => return Err(Refusal::ModelNotFound { model: prompt.model().to_owned() }),
     };
-    admitted.entry.forwarding();
+    admitted.entry.forwarding().await?;
     let response = match state.upstream.send(route, headers, body).await {
         Ok(response) => response,
         Err(refusal) => return Err(failed(&mut admitted.entry, refusal)),

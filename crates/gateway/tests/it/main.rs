@@ -7,6 +7,8 @@
 )]
 
 mod canary;
+mod crash;
+mod disk;
 mod edge;
 mod failures;
 mod happy;
@@ -14,4 +16,5 @@ mod harness;
 mod policy;
 mod refusals;
 mod revocation;
+mod spool;
 mod streaming;
