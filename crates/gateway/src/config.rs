@@ -18,6 +18,9 @@ use self::check::Checker;
 pub use self::edge::{Edge, TlsFiles};
 pub use self::secret::Secret;
 
+/// A smaller spool would be full before anybody could read the warning.
+const MIN_SPOOL_BYTES: u64 = 16 * 1024 * 1024;
+
 /// Authenticates, decides, forwards, streams and meters every request to your model providers.
 ///
 /// Secrets are best given as files: each variable that holds one can be replaced by the same name with _FILE.
@@ -57,6 +60,12 @@ pub struct Args {
     /// File that holds UPSTREAM_API_KEY
     #[arg(long, env = "UPSTREAM_API_KEY_FILE", value_name = "FILE")]
     upstream_api_key_file: Option<PathBuf>,
+    /// This gateway's own folder on a local disk that outlasts restarts: records of usage on their way to the database
+    #[arg(long, env = "SPOOL_DIR", value_name = "FOLDER")]
+    spool_dir: Option<String>,
+    /// The most the spool may hold, in bytes; at 80 % it warns, at 95 % requests are refused
+    #[arg(long, env = "SPOOL_MAX_BYTES", default_value = "1073741824", value_name = "BYTES")]
+    spool_max_bytes: String,
     /// How log lines are written
     #[arg(long, env = "LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
     log_format: String,
@@ -90,6 +99,15 @@ pub struct Upstream {
     pub base: Uri,
     /// The provider's key.
     pub key: Secret,
+}
+
+/// Where records wait until the database has them.
+#[derive(Clone, Debug)]
+pub struct SpoolSettings {
+    /// A folder of this gateway alone.
+    pub folder: PathBuf,
+    /// The most it may hold.
+    pub max_bytes: u64,
 }
 
 /// Bounds of time and number. Not settings: an operator has no better figures, but tests have.
@@ -127,7 +145,7 @@ pub struct Limits {
     pub staleness: Duration,
     /// Between two looks at the policy version.
     pub poll: Duration,
-    /// Requests whose usage is not in the database yet.
+    /// Requests in memory whose usage is not in the database yet; more of them wait in the spool.
     pub unsettled: usize,
     /// How long a stop may take.
     pub drain: Duration,
@@ -173,6 +191,8 @@ pub struct Config {
     pub prefix: KeyPrefix,
     /// Where requests go.
     pub upstream: Upstream,
+    /// Where records wait.
+    pub spool: SpoolSettings,
     /// What to log and how.
     pub logs: Logs,
     /// What stands between it and its clients.
@@ -203,6 +223,8 @@ impl Config {
         let edge = Edge::read(&mut check, args.edge, listen);
         let prefix = check.key_prefix("KEY_PREFIX", &args.key_prefix);
         let name = check.name("GATEWAY_NAME", args.gateway_name);
+        let folder = check.folder("SPOOL_DIR", args.spool_dir);
+        let max_bytes = check.bytes("SPOOL_MAX_BYTES", &args.spool_max_bytes, MIN_SPOOL_BYTES);
         let logs = check.logs(&args.log_format, args.rust_log);
         let config = (|| {
             Some(Self {
@@ -212,6 +234,7 @@ impl Config {
                 pepper: Pepper::new(pepper?.expose().as_bytes(), 1),
                 prefix: prefix?,
                 upstream: Upstream { base: base?, key: key? },
+                spool: SpoolSettings { folder: folder?, max_bytes: max_bytes? },
                 logs: logs?,
                 edge: edge?,
                 limits: Limits::default(),

@@ -31,6 +31,7 @@ pub mod refusal;
 pub mod relay;
 pub mod router;
 pub mod server;
+pub mod spool;
 pub mod sse;
 pub mod state;
 pub mod telemetry;

@@ -230,10 +230,13 @@ pub struct Sources {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spool::Spool;
 
     fn read(metrics: &Metrics) -> String {
         let policy = Policy::new(Duration::from_secs(30));
-        metrics.read(&policy, &Journal::new(8).0).unwrap()
+        let folder = tempfile::tempdir().unwrap();
+        let (spool, _) = Spool::open(folder.path(), 1 << 20).unwrap();
+        metrics.read(&policy, &Journal::new(Arc::new(spool), 8).0).unwrap()
     }
 
     #[test]

@@ -34,6 +34,7 @@ use crate::policy::Standing;
 use crate::prompt::Prompt;
 use crate::refusal;
 use crate::router::{self, Forwarded, Probe, Route, Target};
+use crate::spool::Intake;
 use crate::state::State;
 
 /// What metrics call a request that is for no route.
@@ -88,13 +89,18 @@ pub async fn serve(state: Arc<State>, origin: Origin, request: Request<Incoming>
     let (parts, mut body) = request.into_parts();
     let mut response = match router::probe(&parts.method, parts.uri.path()) {
         Some(probe) => answer_probe(&state, probe, arrival.id),
-        None => match decide_and_serve(&state, &arrival, &parts, &mut body).await {
-            Ok(response) => counted(&state, &arrival, &parts, response, ""),
-            Err(refused) => {
-                let response = refuse(&state, &arrival, &parts, &refused);
-                counted(&state, &arrival, &parts, response, refused.refusal.code())
-            }
-        },
+        None => {
+            let response = match decide_and_serve(&state, &arrival, &parts, &mut body).await {
+                Ok(response) => counted(&state, &arrival, &parts, response, ""),
+                Err(refused) => {
+                    let response = refuse(&state, &arrival, &parts, &refused);
+                    counted(&state, &arrival, &parts, response, refused.refusal.code())
+                }
+            };
+            // What this request has settled outlasts the process before its client learns of it.
+            state.journal.flushed().await;
+            response
+        }
     };
     // Who was too slow with his request gets no further time for it.
     let is_patient = response.status() != StatusCode::REQUEST_TIMEOUT;
@@ -288,7 +294,10 @@ fn answer_probe(state: &State, probe: Probe, id: RequestId) -> Response<AnswerBo
             let text = "this machine's clock and the database's disagree\n";
             answer::text(StatusCode::SERVICE_UNAVAILABLE, text, id)
         }
-        Probe::Readiness => answer::text(StatusCode::OK, "ready\n", id),
+        Probe::Readiness => match state.journal.intake() {
+            Intake::Open => answer::text(StatusCode::OK, "ready\n", id),
+            intake => answer::text(StatusCode::SERVICE_UNAVAILABLE, intake.reason(), id),
+        },
     }
 }
 

@@ -37,6 +37,8 @@ pub struct Relay {
     /// Whether the last frame was kept, and with it the end of its line.
     removed_last: bool,
     entry: Entry,
+    /// What must have happened before anything more goes out.
+    settling: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     revocation: Revocation,
     idle: Pin<Box<Sleep>>,
     idle_limit: Duration,
@@ -68,6 +70,7 @@ impl Relay {
             ready: VecDeque::new(),
             removed_last: false,
             entry: terms.entry,
+            settling: None,
             revocation: terms.revocation,
             idle: Box::pin(sleep(terms.idle_limit)),
             idle_limit: terms.idle_limit,
@@ -79,6 +82,10 @@ impl Relay {
     /// The next bytes for the client; `None` at the end.
     pub fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
         loop {
+            if let Some(settling) = &mut self.settling {
+                ready!(settling.as_mut().poll(context));
+                self.settling = None;
+            }
             if let Some(bytes) = self.ready.pop_front() {
                 return Poll::Ready(Some(bytes));
             }
@@ -192,6 +199,9 @@ impl Relay {
             estimate::usage(self.entry.estimated_input(), estimate::output(events, bytes))
         });
         self.entry.settle(Outcome { status, usage, estimated: reported.is_none(), interrupted });
+        if let Some(settling) = self.entry.to_wait_for() {
+            self.settling = Some(Box::pin(settling));
+        }
     }
 }
 

@@ -17,6 +17,8 @@ use crate::metering::journal::Journal;
 use crate::metering::writer::Writer;
 use crate::metrics::{self, Metrics, Sources};
 use crate::policy::{Feed, Policy};
+use crate::spool::Spool;
+use crate::spool::folder::FolderError;
 use crate::state::State;
 use crate::upstream::{SetupError, Upstream};
 
@@ -32,6 +34,9 @@ pub enum StartError {
     /// The certificate is unusable.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// The spool's folder cannot be used.
+    #[error(transparent)]
+    Spool(#[from] FolderError),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {error}")]
     Listen {
@@ -52,29 +57,37 @@ pub struct Gateway {
     closing: CancellationToken,
     drain: Duration,
     feed: Feed,
+    spool: Arc<Spool>,
+    /// Set when nothing will be written to the spool any more.
+    spool_done: CancellationToken,
     edge: JoinHandle<()>,
     writer: JoinHandle<()>,
+    tending: JoinHandle<()>,
     feeding: JoinHandle<()>,
     /// The reader of metrics and the follower of the certificate, where there are such.
     helpers: Vec<JoinHandle<()>>,
 }
 
 impl Gateway {
-    /// Starts to listen, and to look for the database. Until the policy is loaded every key is answered with a 503.
+    /// Takes the spool, starts to listen, and to look for the database. Until the policy is loaded and the spool
+    /// replayed every key is answered with a 503.
     pub async fn start(config: Config, pool: PgPool) -> Result<Self, StartError> {
         let limits = config.limits;
         let upstream = Upstream::new(&config.upstream, &limits)?;
         let certificate = config.edge.tls.clone().map(Certificate::load).transpose()?;
         let tls = certificate.as_ref().map(Certificate::acceptor).transpose()?;
+        let (spool, left) = Spool::open(&config.spool.folder, config.spool.max_bytes)?;
+        let spool = Arc::new(spool);
         let (listener, address) = listen(config.listen).await?;
         let readers = match config.edge.metrics {
             Some(address) => Some(listen(address).await?),
             None => None,
         };
         let policy = Arc::new(Policy::new(limits.staleness));
-        let feed = Feed::new(policy.clone(), pool.clone(), config.name, limits.poll);
-        let (journal, records) = Journal::new(limits.unsettled);
-        let (stop, closing) = (Stop::default(), CancellationToken::new());
+        let feed = Feed::new(policy.clone(), pool.clone(), spool.gateway_id(), config.name, limits.poll);
+        let (journal, records) = Journal::new(spool.clone(), limits.unsettled);
+        let (stop, closing, spool_done) =
+            (Stop::default(), CancellationToken::new(), CancellationToken::new());
         let counts = Arc::new(Metrics::new(config.edge.metrics_per_key));
         let sources = Sources { metrics: counts.clone(), policy: policy.clone(), journal: journal.clone() };
         let metrics_address = readers.as_ref().map(|(_, address)| *address);
@@ -96,10 +109,13 @@ impl Gateway {
             metrics_address,
             helpers: reading.into_iter().chain(following).collect(),
             drain: limits.drain,
-            writer: tokio::spawn(Writer::new(pool, records, closing.clone(), feed.id()).run()),
+            writer: tokio::spawn(Writer::new(pool, records, spool.clone(), closing.clone()).run(left)),
+            tending: tokio::spawn(spool.clone().tend(spool_done.clone())),
             feeding: tokio::spawn(feed.clone().run()),
             edge: tokio::spawn(edge::run(listener, state, tls, stop.clone())),
             feed,
+            spool,
+            spool_done,
             stop,
             closing,
         })
@@ -115,7 +131,8 @@ impl Gateway {
         self.metrics_address
     }
 
-    /// Stops in order: no new connections, running requests end, their usage is written, the database is told.
+    /// Stops in order: no new connections, running requests end, their usage is written, the database is told. What
+    /// the database does not take in time stays in the spool for the next start.
     pub async fn stop(mut self) {
         let end = Instant::now() + self.drain;
         self.stop.gently.cancel();
@@ -128,8 +145,17 @@ impl Gateway {
         }
         self.closing.cancel();
         if timeout_at(end, &mut self.writer).await.is_err() {
-            tracing::error!("the database did not take the last usage records in time; they are lost");
+            self.writer.abort();
+            let _ = self.writer.await;
+            let requests = self.spool.unsettled();
+            tracing::warn!(
+                requests,
+                "the database did not take the last usage records in time; they stay in the spool and are sent at the next start"
+            );
         }
+        self.spool_done.cancel();
+        let _ = self.tending.await;
+        self.spool.close().await;
         self.feeding.abort();
         self.helpers.iter().for_each(JoinHandle::abort);
         self.feed.sign_off().await;

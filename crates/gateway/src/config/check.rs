@@ -127,6 +127,25 @@ impl Checker {
         text.parse().ok().or_else(|| self.problem(name, &format!("'{text}' is not {wanted}")))
     }
 
+    pub(super) fn folder(&mut self, name: &str, folder: Option<String>) -> Option<PathBuf> {
+        match folder {
+            Some(folder) if !folder.is_empty() => Some(folder.into()),
+            _ => self.problem(
+                name,
+                "is missing (a folder of this gateway alone, such as /var/lib/latchkey-gateway)",
+            ),
+        }
+    }
+
+    pub(super) fn bytes(&mut self, name: &str, text: &str, least: u64) -> Option<u64> {
+        let bytes = self.parsed::<u64>(name, text, "a number of bytes")?;
+        if bytes >= least {
+            Some(bytes)
+        } else {
+            self.problem(name, &format!("must be at least {least} bytes"))
+        }
+    }
+
     pub(super) fn key_prefix(&mut self, name: &str, text: &str) -> Option<KeyPrefix> {
         match KeyPrefix::parse(text) {
             Ok(prefix) => Some(prefix),

@@ -13,6 +13,8 @@ fn good() -> Vec<String> {
         "--gateway-name=gw-a",
         "--listen-addr=127.0.0.1:0",
         "--key-prefix=sk-lk-",
+        "--spool-dir=/var/lib/latchkey-gateway",
+        "--spool-max-bytes=1073741824",
         "--log-format=text",
         "--rust-log=info",
     ]
@@ -54,6 +56,8 @@ fn every_problem_is_reported_at_once() {
         ("listen-addr", Some("nowhere")),
         ("key-prefix", Some("UPPER-")),
         ("log-format", Some("xml")),
+        ("spool-dir", None),
+        ("spool-max-bytes", Some("1 GB")),
         ("database-url", Some("mysql://root:hunter2@localhost/x")),
     ]);
     for name in [
@@ -63,11 +67,22 @@ fn every_problem_is_reported_at_once() {
         "LISTEN_ADDR",
         "KEY_PREFIX",
         "LOG_FORMAT",
+        "SPOOL_DIR",
+        "SPOOL_MAX_BYTES",
         "DATABASE_URL",
     ] {
         assert!(text.contains(&format!("  {name}: ")), "{name} is missing in {text}");
     }
     assert!(!text.contains("hunter2") && !text.contains("short"), "{text}");
+}
+
+#[test]
+fn a_spool_needs_a_folder_and_some_room() {
+    let config = with(&[]).unwrap();
+    assert_eq!(config.spool.folder.to_str(), Some("/var/lib/latchkey-gateway"));
+    assert_eq!(config.spool.max_bytes, 1_073_741_824);
+    assert!(problems(&[("spool-dir", Some(""))]).contains("SPOOL_DIR: is missing"));
+    assert!(problems(&[("spool-max-bytes", Some("1000"))]).contains("SPOOL_MAX_BYTES: must be at least"));
 }
 
 #[test]

@@ -40,7 +40,7 @@ pub(super) async fn forward(
         None => return Err(Refusal::ModelNotFound { model: prompt.model().to_owned() }),
     };
     let id = arrival.id;
-    admitted.entry.forwarding();
+    admitted.entry.forwarding().await?;
     let asked = Instant::now();
     let sent = arrival.waits.during(state.upstream.send(route, headers, body)).await;
     state.metrics.upstream_took(asked.elapsed());

@@ -30,7 +30,7 @@ const REMIND: Duration = Duration::from_secs(10);
 pub struct Feed {
     policy: Arc<Policy>,
     pool: PgPool,
-    /// This process, for the console's receipts.
+    /// This gateway, for the console's receipts: the same after a restart, so that nobody waits for its ghost.
     id: Uuid,
     name: String,
     interval: Duration,
@@ -38,9 +38,9 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// A feed for the gateway called `name`, which looks at least once every `interval`.
-    pub fn new(policy: Arc<Policy>, pool: PgPool, name: String, interval: Duration) -> Self {
-        Self { policy, pool, id: store::new_id(), name, interval, look_now: Arc::default() }
+    /// A feed for the gateway `id` called `name`, which looks at least once every `interval`.
+    pub fn new(policy: Arc<Policy>, pool: PgPool, id: Uuid, name: String, interval: Duration) -> Self {
+        Self { policy, pool, id, name, interval, look_now: Arc::default() }
     }
 
     /// What the database calls this gateway.

@@ -3,9 +3,11 @@
 pub mod bare;
 pub mod cable;
 pub mod logs;
+pub mod program;
 pub mod raw;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use domain::email::EmailAddress;
@@ -13,7 +15,9 @@ use domain::key::{KeyName, KeyStatus};
 use domain::money::Price;
 use domain::secret::{ENTROPY, KeyPrefix, Pepper, PlainSecret};
 use domain::{AccountId, GroupId, KeyId, UserId};
-use gateway::config::{Config, Edge, Limits, LogFormat, Logs, Secret, Upstream as UpstreamSettings};
+use gateway::config::{
+    Config, Edge, Limits, LogFormat, Logs, Secret, SpoolSettings, Upstream as UpstreamSettings,
+};
 use gateway::server::Gateway;
 use reqwest::RequestBuilder;
 use serde_json::Value;
@@ -21,6 +25,7 @@ use store::accounts::{self, BillingMode, NewAccount};
 use store::connect::as_role;
 use store::keys::{self, NewKey, NewSecret};
 use store::{PgPool, TenantTx, models, sign_in};
+use tempfile::TempDir;
 use testkit::upstream::Upstream;
 
 pub const PEPPER: &[u8] = b"a pepper for tests, long enough for every check there is";
@@ -53,6 +58,8 @@ pub struct TestGateway {
     pub account: TestAccount,
     pub key: TestKey,
     pub client: reqwest::Client,
+    pub spool: TempDir,
+    config: Config,
     gateway: Option<Gateway>,
     address: SocketAddr,
 }
@@ -84,7 +91,12 @@ impl TestGateway {
         Self::start_configured(owner, gateway_pool, |config| change(&mut config.limits)).await
     }
 
-    async fn start_configured(owner: PgPool, gateway_pool: PgPool, change: impl FnOnce(&mut Config)) -> Self {
+    /// The same, with any other configuration.
+    pub async fn start_configured(
+        owner: PgPool,
+        gateway_pool: PgPool,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         logs::capture();
         let upstream = Upstream::start("127.0.0.1:0".parse().unwrap()).await.unwrap();
         upstream.require_key(UPSTREAM_KEY);
@@ -92,9 +104,10 @@ impl TestGateway {
         let account = open_account(&owner, "acme", BillingMode::Invoiced).await;
         let key = make_key(&console, account, "first").await;
         offer_models(&owner).await;
-        let mut config = config(&upstream);
+        let spool = tempfile::tempdir().unwrap();
+        let mut config = config(&upstream, spool.path());
         change(&mut config);
-        let gateway = Gateway::start(config, gateway_pool).await.unwrap();
+        let gateway = Gateway::start(config.clone(), gateway_pool).await.unwrap();
         let address = gateway.address();
         Self {
             upstream,
@@ -103,6 +116,8 @@ impl TestGateway {
             account,
             key,
             client: reqwest::Client::new(),
+            spool,
+            config,
             gateway: Some(gateway),
             address,
         }
@@ -145,6 +160,14 @@ impl TestGateway {
         self.gateway.take().unwrap().stop().await;
     }
 
+    /// Starts it anew after a stop, with the spool it had.
+    pub async fn start_again(&mut self, gateway_pool: PgPool) {
+        let gateway = Gateway::start(self.config.clone(), gateway_pool).await.unwrap();
+        self.address = gateway.address();
+        self.gateway = Some(gateway);
+        self.until_ready().await;
+    }
+
     pub async fn set_status(&self, key: KeyId, to: KeyStatus) {
         let mut tx = TenantTx::begin(&self.console, self.account.id).await.unwrap();
         keys::set_status(&mut tx, key, to).await.unwrap();
@@ -179,6 +202,14 @@ impl TestGateway {
             .clone()
     }
 
+    /// Everything in the spool's folder, as far as it is text.
+    pub fn spool_text(&self) -> String {
+        let files = std::fs::read_dir(self.spool.path()).unwrap();
+        files
+            .map(|file| String::from_utf8_lossy(&std::fs::read(file.unwrap().path()).unwrap()).into_owned())
+            .collect()
+    }
+
     /// The counters of the test's key.
     pub async fn stats(&self) -> Value {
         self.json("SELECT to_jsonb(s) FROM key_stats s").await
@@ -208,8 +239,8 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: i
         .unwrap_or_else(|_| panic!("not in time: {what}"))
 }
 
-/// A gateway's configuration in front of `upstream`.
-pub fn config(upstream: &Upstream) -> Config {
+/// A gateway's configuration in front of `upstream`, with its spool in `spool`.
+pub fn config(upstream: &Upstream, spool: &Path) -> Config {
     Config {
         database_url: Secret::new("unused: tests bring their pool".to_owned()),
         listen: "127.0.0.1:0".parse().unwrap(),
@@ -220,6 +251,7 @@ pub fn config(upstream: &Upstream) -> Config {
             base: upstream.base_url().parse().unwrap(),
             key: Secret::new(UPSTREAM_KEY.to_owned()),
         },
+        spool: SpoolSettings { folder: spool.to_owned(), max_bytes: 1 << 30 },
         logs: Logs { format: LogFormat::Text, filter: "info".to_owned() },
         edge: Edge::default(),
         limits: Limits::default(),
@@ -269,7 +301,7 @@ pub fn some_secret() -> PlainSecret {
     PlainSecret::from_entropy(&KeyPrefix::parse(PREFIX).unwrap(), &entropy)
 }
 
-async fn offer_models(owner: &PgPool) {
+pub async fn offer_models(owner: &PgPool) {
     for (id, upstream_model) in [
         ("gpt-4o-mini", "gpt-4o-mini"),
         ("alias", "gpt-4o"),

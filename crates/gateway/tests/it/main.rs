@@ -7,6 +7,8 @@
 )]
 
 mod canary;
+mod crash;
+mod disk;
 mod drain;
 mod edge;
 mod failures;
@@ -19,6 +21,7 @@ mod policy;
 mod refusals;
 mod revocation;
 mod smuggling;
+mod spool;
 mod streaming;
 mod tls;
 mod wire;

@@ -44,7 +44,8 @@ impl Bare {
 /// A gateway whose database does not exist.
 pub async fn try_start(upstream: &Upstream, change: impl FnOnce(&mut Config)) -> Result<Gateway, StartError> {
     logs::capture();
-    let mut config = config(upstream);
+    let spool = tempfile::tempdir().unwrap();
+    let mut config = config(upstream, spool.path());
     change(&mut config);
     let pool = store::connect::lazy_pool("postgres://nobody@127.0.0.1:1/nothing", 2, Duration::from_secs(1));
     Gateway::start(config, pool.unwrap()).await
