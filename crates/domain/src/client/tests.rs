@@ -175,7 +175,7 @@ proptest! {
         prop_assume!(!trusted.contains(added.into()));
         let mut lines: Vec<String> = forged;
         match lines.last_mut() {
-            Some(last) if !on_own_line => last.push_str(&format!(", {added}")),
+            Some(last) if !on_own_line => last.extend([", ", &added.to_string()]),
             _ => lines.push(added.to_string()),
         }
         let seen = |peer: &str| {

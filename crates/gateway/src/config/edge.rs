@@ -14,19 +14,31 @@ use super::check::Checker;
 pub(super) struct EdgeArgs {
     /// Networks of the proxies in front, comma-separated, for example 10.0.0.0/8; their X-Forwarded-For and
     /// X-Forwarded-Proto are believed, nobody else's
-    #[arg(long, env = "TRUSTED_PROXIES", default_value = "", value_name = "NETWORKS")]
+    #[arg(
+        long,
+        env = "TRUSTED_PROXIES",
+        default_value = "",
+        hide_default_value = true,
+        value_name = "NETWORKS"
+    )]
     trusted_proxies: String,
     /// Certificate chain as PEM: with it the gateway speaks TLS itself. A changed file is taken up within seconds
-    #[arg(long, env = "TLS_CERT", default_value = "", value_name = "FILE")]
+    #[arg(long, env = "TLS_CERT", default_value = "", hide_default_value = true, value_name = "FILE")]
     tls_cert: String,
     /// The certificate's private key as PEM
-    #[arg(long, env = "TLS_KEY", default_value = "", value_name = "FILE")]
+    #[arg(long, env = "TLS_KEY", default_value = "", hide_default_value = true, value_name = "FILE")]
     tls_key: String,
     /// Whether plain HTTP is refused: true or false [default: true; false where it listens on loopback without TLS_CERT]
     #[arg(long, env = "REQUIRE_TLS", default_value = "", value_name = "BOOL", hide_default_value = true)]
     require_tls: String,
     /// Where Prometheus reads metrics, at /metrics; an address that clients cannot reach. None if empty
-    #[arg(long, env = "METRICS_ADDR", default_value = "", value_name = "ADDRESS:PORT")]
+    #[arg(
+        long,
+        env = "METRICS_ADDR",
+        default_value = "",
+        hide_default_value = true,
+        value_name = "ADDRESS:PORT"
+    )]
     metrics_addr: String,
     /// Whether metrics also count requests per key, by its public id: true or false
     #[arg(long, env = "METRICS_PER_KEY", default_value = "false", value_name = "BOOL")]

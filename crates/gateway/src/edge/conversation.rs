@@ -24,8 +24,6 @@ pub(super) struct Conversation {
 struct State {
     phase: Phase,
     since: Instant,
-    /// An answer of ours is due, or some of it is still with the HTTP library.
-    owes_answer: bool,
     /// What is wrong with something that has come. From then on nothing is served.
     fault: Option<Fault>,
 }
@@ -40,6 +38,8 @@ enum Phase {
     Head,
     /// A request is being served or its answer sent.
     Exchange,
+    /// The answer's last byte is with the HTTP library; its client has still to take it.
+    Tail,
 }
 
 /// What a look at a conversation says.
@@ -55,7 +55,7 @@ pub(super) enum Verdict {
 
 impl Conversation {
     pub(super) fn new(limits: Limits) -> Self {
-        let state = State { phase: Phase::New, since: Instant::now(), owes_answer: false, fault: None };
+        let state = State { phase: Phase::New, since: Instant::now(), fault: None };
         Self { state: Arc::new(Mutex::new(state)), limits }
     }
 
@@ -77,7 +77,6 @@ impl Conversation {
     /// A request's head is complete.
     pub(super) fn begin(&self) -> Exchange {
         self.enter(Phase::Exchange);
-        self.lock().owes_answer = true;
         Exchange(self.clone())
     }
 
@@ -88,13 +87,16 @@ impl Conversation {
 
     /// Whether what is being written can be an answer of ours.
     pub(super) fn owes_answer(&self) -> bool {
-        self.lock().owes_answer
+        matches!(self.lock().phase, Phase::Exchange | Phase::Tail)
     }
 
-    /// Everything that was to be written is written.
+    /// The HTTP library holds nothing back any more.
     pub(super) fn flushed(&self) {
         let mut state = self.lock();
-        state.owes_answer = state.phase == Phase::Exchange;
+        if state.phase == Phase::Tail {
+            state.phase = Phase::Idle;
+            state.since = Instant::now();
+        }
     }
 
     /// Whether no request is there, not even a part of one.
@@ -109,13 +111,13 @@ impl Conversation {
         let limit = match state.phase {
             Phase::New | Phase::Head => self.limits.head,
             Phase::Idle => self.limits.keep_alive,
-            Phase::Exchange => self.limits.exchange,
+            Phase::Exchange | Phase::Tail => self.limits.exchange,
         };
         let end = state.since + limit;
         match state.phase {
             _ if end > now => Verdict::GoOn(end.min(now + super::look_interval(&self.limits))),
             Phase::Head => Verdict::SlowHead,
-            Phase::New | Phase::Idle | Phase::Exchange => Verdict::Over,
+            Phase::New | Phase::Idle | Phase::Exchange | Phase::Tail => Verdict::Over,
         }
     }
 
@@ -130,7 +132,7 @@ impl Conversation {
     }
 }
 
-/// A request being served; when it is dropped, the connection is idle again.
+/// A request being served; when it is dropped, the connection is idle as soon as everything is written.
 #[derive(Debug)]
 pub(super) struct Exchange(Conversation);
 
@@ -143,7 +145,7 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.0.enter(Phase::Idle);
+        self.0.enter(Phase::Tail);
     }
 }
 
@@ -198,6 +200,14 @@ mod tests {
         assert!(matches!(conversation.look(start + seconds(800)), Verdict::GoOn(_)));
         assert_eq!(conversation.look(start + seconds(901)), Verdict::Over);
         drop(exchange);
+        conversation.heard(None);
+        assert!(
+            matches!(conversation.look(start + seconds(800)), Verdict::GoOn(_)),
+            "a slow reader is no idle client"
+        );
+        assert!(conversation.owes_answer() && !conversation.is_silent());
+        conversation.flushed();
+        assert!(!conversation.owes_answer() && conversation.is_silent());
         assert!(matches!(conversation.look(start + seconds(70)), Verdict::GoOn(_)));
         assert_eq!(conversation.look(start + seconds(76)), Verdict::Over);
     }

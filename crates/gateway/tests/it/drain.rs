@@ -77,3 +77,27 @@ async fn a_request_that_does_not_end_is_cut_off_within_the_bound_and_booked(pool
     assert_eq!((rows.len(), &rows[0]["interrupted"]), (1, &json!(true)));
     assert!(rows[0]["output_tokens"].as_i64().unwrap() > 0);
 }
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn an_answer_its_client_is_still_taking_is_not_cut(pool: PgPool) {
+    let mut gateway = TestGateway::start(pool).await;
+    let address = gateway.address();
+    // More than the sockets hold, so that some of it is still with the gateway when it is told to stop.
+    let answer = json!({ "choices": [], "x": "y".repeat(16 * 1024 * 1024) });
+    gateway.upstream.enqueue(Answer::json(200, &answer));
+    let body = json!({ "model": "gpt-4o-mini", "messages": [] }).to_string();
+    let mut raw = Raw::connect_narrowly(address).await;
+    let (secret, length) = (&gateway.key.secret, body.len());
+    raw.send(&format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {secret}\r\n\
+         content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+    ))
+    .await;
+    raw.read_until("HTTP/1.1 200 ").await;
+    let reading = async {
+        until_nobody_listens(address).await;
+        raw.read_to_end().await
+    };
+    let ((), rest) = tokio::join!(gateway.stop(), reading);
+    assert!(rest.ends_with("yyy\"}"), "cut after {} bytes", rest.len());
+}
