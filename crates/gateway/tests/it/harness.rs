@@ -220,7 +220,7 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: i
     };
     tokio::time::timeout(Duration::from_secs(30), asking)
         .await
-        .unwrap_or_else(|_| panic!("not in time: {what}"))
+        .unwrap_or_else(|_| panic!("not in time: {what}; the last of the log:\n{}", logs::last_complaints()))
 }
 
 fn config(upstream: &Upstream, spool: &Path) -> Config {
