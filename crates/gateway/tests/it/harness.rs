@@ -236,7 +236,7 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: i
     };
     tokio::time::timeout(Duration::from_secs(30), asking)
         .await
-        .unwrap_or_else(|_| panic!("not in time: {what}"))
+        .unwrap_or_else(|_| panic!("not in time: {what}; the last of the log:\n{}", logs::last_complaints()))
 }
 
 /// A gateway's configuration in front of `upstream`, with its spool in `spool`.
