@@ -92,8 +92,11 @@ pub enum Refusal {
         /// In bytes.
         limit: u64,
     },
-    /// Not `application/json`.
-    UnsupportedMediaType,
+    /// The body is of another type than the endpoint takes.
+    UnsupportedMediaType {
+        /// The type it takes.
+        wanted: &'static str,
+    },
     /// The header block is too large.
     HeadersTooLarge,
     /// The gateway cannot know the policy at the moment. Never an "allow", never a 401.
@@ -124,7 +127,7 @@ impl Refusal {
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
             Self::BodyTooLarge { .. } => 413,
-            Self::UnsupportedMediaType => 415,
+            Self::UnsupportedMediaType { .. } => 415,
             Self::HeadersTooLarge => 431,
             Self::PolicyUnavailable | Self::Overloaded => 503,
             Self::UpstreamFailed => 502,
@@ -150,7 +153,7 @@ impl Refusal {
             | Self::MethodNotAllowed
             | Self::RequestTimeout
             | Self::BodyTooLarge { .. }
-            | Self::UnsupportedMediaType
+            | Self::UnsupportedMediaType { .. }
             | Self::HeadersTooLarge => "invalid_request_error",
             Self::PolicyUnavailable | Self::Overloaded => "server_error",
             Self::UpstreamFailed | Self::UpstreamTimeout => "upstream_error",
@@ -183,7 +186,7 @@ impl Refusal {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::RequestTimeout => "request_timeout",
             Self::BodyTooLarge { .. } => "body_too_large",
-            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::UnsupportedMediaType { .. } => "unsupported_media_type",
             Self::HeadersTooLarge => "headers_too_large",
             Self::PolicyUnavailable => "policy_unavailable",
             Self::Overloaded => "overloaded",
@@ -224,7 +227,9 @@ impl Refusal {
             Self::BodyTooLarge { limit } => {
                 format!("The request body is larger than {} MiB.", limit / (1024 * 1024))
             }
-            Self::UnsupportedMediaType => "The request body must be application/json.".to_owned(),
+            Self::UnsupportedMediaType { wanted } => {
+                format!("The request body must be {wanted}, not compressed.")
+            }
             Self::HeadersTooLarge => "The request headers are too large.".to_owned(),
             Self::PolicyUnavailable => {
                 "The service cannot check this API key at the moment. The key is not at fault; try again."

@@ -15,6 +15,7 @@ use http::Uri;
 
 use self::check::Checker;
 pub use self::secret::Secret;
+use crate::router::Aliases;
 
 /// Authenticates, decides, forwards, streams and meters every request to your model providers.
 ///
@@ -44,6 +45,9 @@ pub struct Args {
     /// What the API keys of this service begin with
     #[arg(long, env = "KEY_PREFIX", default_value = "sk-lk-", value_name = "PREFIX")]
     key_prefix: String,
+    /// Path prefixes that stand for /v1, separated by commas, for example /api/openai/v1
+    #[arg(long, env = "PATH_ALIASES", default_value = "", value_name = "PREFIXES")]
+    path_aliases: String,
     /// The provider's OpenAI-compatible base URL, for example https://api.openai.com/v1
     #[arg(long, env = "UPSTREAM_URL", value_name = "URL")]
     upstream_url: Option<String>,
@@ -146,6 +150,8 @@ pub struct Config {
     pub pepper: Pepper,
     /// What keys begin with.
     pub prefix: KeyPrefix,
+    /// What stands for `/v1` beside it.
+    pub aliases: Aliases,
     /// Where requests go.
     pub upstream: Upstream,
     /// What to log and how.
@@ -174,6 +180,7 @@ impl Config {
         let listen =
             check.parsed("LISTEN_ADDR", &args.listen_addr, "an address and port such as 127.0.0.1:8080");
         let prefix = check.key_prefix("KEY_PREFIX", &args.key_prefix);
+        let aliases = check.aliases("PATH_ALIASES", &args.path_aliases);
         let name = check.name("GATEWAY_NAME", args.gateway_name);
         let logs = check.logs(&args.log_format, args.rust_log);
         let config = (|| {
@@ -183,6 +190,7 @@ impl Config {
                 name: name?,
                 pepper: Pepper::new(pepper?.expose().as_bytes(), 1),
                 prefix: prefix?,
+                aliases: aliases?,
                 upstream: Upstream { base: base?, key: key? },
                 logs: logs?,
                 limits: Limits::default(),

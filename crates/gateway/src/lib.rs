@@ -11,9 +11,10 @@
 //! | [`policy`] | what is enforced, in memory, and how fresh it is |
 //! | [`upstream`], [`relay`], [`sse`] | the provider, and streams on their way back |
 //! | [`metering`] | what requests consume, on its way to the ledger |
-//! | [`answer`], [`mod@refusal`] | what a client gets |
+//! | [`answer`], [`about`], [`mod@refusal`] | what a client gets |
 #![warn(missing_docs, unreachable_pub)]
 
+pub mod about;
 pub mod answer;
 pub mod body;
 pub mod config;

@@ -67,6 +67,7 @@ impl Gateway {
         let (stop, closing) = (Stop::default(), CancellationToken::new());
         let state = Arc::new(State {
             prefix: config.prefix,
+            aliases: config.aliases,
             pepper: config.pepper,
             policy,
             journal,

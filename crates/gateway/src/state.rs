@@ -7,6 +7,7 @@ use domain::secret::{KeyPrefix, Pepper};
 use crate::config::Limits;
 use crate::metering::journal::Journal;
 use crate::policy::Policy;
+use crate::router::Aliases;
 use crate::upstream::Upstream;
 
 /// What every request shares.
@@ -14,6 +15,8 @@ use crate::upstream::Upstream;
 pub struct State {
     /// What keys begin with.
     pub prefix: KeyPrefix,
+    /// What stands for `/v1` beside it.
+    pub aliases: Aliases,
     /// Makes digests.
     pub pepper: Pepper,
     /// What is enforced.

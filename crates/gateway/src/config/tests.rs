@@ -13,6 +13,7 @@ fn good() -> Vec<String> {
         "--gateway-name=gw-a",
         "--listen-addr=127.0.0.1:0",
         "--key-prefix=sk-lk-",
+        "--path-aliases=/api/openai/v1",
         "--log-format=text",
         "--rust-log=info",
     ]
@@ -54,6 +55,7 @@ fn every_problem_is_reported_at_once() {
         ("listen-addr", Some("nowhere")),
         ("key-prefix", Some("UPPER-")),
         ("log-format", Some("xml")),
+        ("path-aliases", Some("/api,/v1/models")),
         ("database-url", Some("mysql://root:hunter2@localhost/x")),
     ]);
     for name in [
@@ -63,6 +65,7 @@ fn every_problem_is_reported_at_once() {
         "LISTEN_ADDR",
         "KEY_PREFIX",
         "LOG_FORMAT",
+        "PATH_ALIASES",
         "DATABASE_URL",
     ] {
         assert!(text.contains(&format!("  {name}: ")), "{name} is missing in {text}");
