@@ -94,8 +94,11 @@ pub enum Refusal {
         /// In bytes.
         limit: u64,
     },
-    /// Not `application/json`.
-    UnsupportedMediaType,
+    /// The body is of another type than the endpoint takes.
+    UnsupportedMediaType {
+        /// The type it takes.
+        wanted: &'static str,
+    },
     /// The header block is too large.
     HeadersTooLarge,
     /// The request's target is too long.
@@ -131,7 +134,7 @@ impl Refusal {
             Self::RequestTimeout => 408,
             Self::BodyTooLarge { .. } => 413,
             Self::UriTooLong => 414,
-            Self::UnsupportedMediaType => 415,
+            Self::UnsupportedMediaType { .. } => 415,
             Self::HeadersTooLarge => 431,
             Self::PolicyUnavailable | Self::Overloaded => 503,
             Self::UpstreamFailed => 502,
@@ -161,7 +164,7 @@ impl Refusal {
             | Self::MethodNotAllowed
             | Self::RequestTimeout
             | Self::BodyTooLarge { .. }
-            | Self::UnsupportedMediaType
+            | Self::UnsupportedMediaType { .. }
             | Self::HeadersTooLarge
             | Self::UriTooLong => "invalid_request_error",
             Self::PolicyUnavailable | Self::Overloaded => "server_error",
@@ -196,7 +199,7 @@ impl Refusal {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::RequestTimeout => "request_timeout",
             Self::BodyTooLarge { .. } => "body_too_large",
-            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::UnsupportedMediaType { .. } => "unsupported_media_type",
             Self::HeadersTooLarge => "headers_too_large",
             Self::UriTooLong => "uri_too_long",
             Self::PolicyUnavailable => "policy_unavailable",
@@ -238,7 +241,9 @@ impl Refusal {
             Self::BodyTooLarge { limit } => {
                 format!("The request body is larger than {} MiB.", limit / (1024 * 1024))
             }
-            Self::UnsupportedMediaType => "The request body must be application/json.".to_owned(),
+            Self::UnsupportedMediaType { wanted } => {
+                format!("The request body must be {wanted}, not compressed.")
+            }
             Self::HeadersTooLarge => "The request headers are too large.".to_owned(),
             Self::UriTooLong => "The request's path and query are too long.".to_owned(),
             Self::PolicyUnavailable => {

@@ -17,6 +17,7 @@ use http::Uri;
 use self::check::Checker;
 pub use self::edge::{Edge, TlsFiles};
 pub use self::secret::Secret;
+use crate::router::Aliases;
 
 /// A smaller spool would be full before anybody could read the warning.
 const MIN_SPOOL_BYTES: u64 = 16 * 1024 * 1024;
@@ -51,6 +52,9 @@ pub struct Args {
     /// What the API keys of this service begin with
     #[arg(long, env = "KEY_PREFIX", default_value = "sk-lk-", value_name = "PREFIX")]
     key_prefix: String,
+    /// Path prefixes that stand for /v1, separated by commas, for example /api/openai/v1
+    #[arg(long, env = "PATH_ALIASES", default_value = "", value_name = "PREFIXES")]
+    path_aliases: String,
     /// The provider's OpenAI-compatible base URL, for example https://api.openai.com/v1
     #[arg(long, env = "UPSTREAM_URL", value_name = "URL")]
     upstream_url: Option<String>,
@@ -189,6 +193,8 @@ pub struct Config {
     pub pepper: Pepper,
     /// What keys begin with.
     pub prefix: KeyPrefix,
+    /// What stands for `/v1` beside it.
+    pub aliases: Aliases,
     /// Where requests go.
     pub upstream: Upstream,
     /// Where records wait.
@@ -222,6 +228,7 @@ impl Config {
             check.parsed("LISTEN_ADDR", &args.listen_addr, "an address and port such as 127.0.0.1:8080");
         let edge = Edge::read(&mut check, args.edge, listen);
         let prefix = check.key_prefix("KEY_PREFIX", &args.key_prefix);
+        let aliases = check.aliases("PATH_ALIASES", &args.path_aliases);
         let name = check.name("GATEWAY_NAME", args.gateway_name);
         let folder = check.folder("SPOOL_DIR", args.spool_dir);
         let max_bytes = check.bytes("SPOOL_MAX_BYTES", &args.spool_max_bytes, MIN_SPOOL_BYTES);
@@ -233,6 +240,7 @@ impl Config {
                 name: name?,
                 pepper: Pepper::new(pepper?.expose().as_bytes(), 1),
                 prefix: prefix?,
+                aliases: aliases?,
                 upstream: Upstream { base: base?, key: key? },
                 spool: SpoolSettings { folder: folder?, max_bytes: max_bytes? },
                 logs: logs?,

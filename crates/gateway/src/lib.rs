@@ -13,9 +13,10 @@
 //! | [`limits`] | what may still be consumed: leases and reservations |
 //! | [`metering`] | what requests consume, on its way to the ledger |
 //! | [`metrics`] | what an operator may count |
-//! | [`answer`], [`mod@refusal`] | what a client gets |
+//! | [`answer`], [`about`], [`mod@refusal`] | what a client gets |
 #![warn(missing_docs, unreachable_pub)]
 
+pub mod about;
 pub mod answer;
 pub mod body;
 pub mod config;

@@ -4,12 +4,12 @@
 //! made. Only that makes an [`Admitted`], and only an `Admitted` can be served.
 
 mod forward;
+mod own;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
 use domain::RequestId;
 use domain::decision::{
     self, AccountPolicy, Admission, Billing, Credential, Demand, Facts, GroupPolicy, Model, Step, Transport,
@@ -22,18 +22,16 @@ use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
-use serde::Serialize;
 
 use crate::answer::{self, AnswerBody};
 use crate::body::receive;
 use crate::credential::{self, Presented};
-use crate::metering::estimate;
-use crate::metering::journal::{Entry, Opening, Outcome};
+use crate::metering::journal::{Entry, Opening};
 use crate::metrics::Waits;
 use crate::policy::Standing;
-use crate::prompt::Prompt;
+use crate::prompt::{self, Prompt};
 use crate::refusal;
-use crate::router::{self, Forwarded, Probe, Route, Target};
+use crate::router::{self, ErrorDialect, Forwarded, Guard, Own, Probe, Route, Served, Target};
 use crate::spool::Intake;
 use crate::state::State;
 
@@ -90,13 +88,7 @@ pub async fn serve(state: Arc<State>, origin: Origin, request: Request<Incoming>
     let mut response = match router::probe(&parts.method, parts.uri.path()) {
         Some(probe) => answer_probe(&state, probe, arrival.id),
         None => {
-            let response = match decide_and_serve(&state, &arrival, &parts, &mut body).await {
-                Ok(response) => counted(&state, &arrival, &parts, response, ""),
-                Err(refused) => {
-                    let response = refuse(&state, &arrival, &parts, &refused);
-                    counted(&state, &arrival, &parts, response, refused.refusal.code())
-                }
-            };
+            let response = answer(&state, &arrival, &parts, &mut body).await;
             // What this request has settled outlasts the process before its client learns of it.
             state.journal.flushed().await;
             response
@@ -111,18 +103,24 @@ pub async fn serve(state: Arc<State>, origin: Origin, request: Request<Incoming>
     response
 }
 
-/// Notes how a request was answered and what the gateway itself took for it.
-fn counted(
-    state: &State,
+/// Serves a request or refuses it, in the words of its path's clients, and counts it.
+async fn answer(
+    state: &Arc<State>,
     arrival: &Arrival,
     parts: &Parts,
-    response: Response<AnswerBody>,
-    code: &'static str,
+    body: &mut Incoming,
 ) -> Response<AnswerBody> {
-    let route = match router::target(&parts.method, parts.uri.path()) {
-        Target::Route(route) => route.path(),
+    let target = router::target(&parts.method, parts.uri.path(), &state.aliases);
+    let errors = target.errors();
+    let route = match target {
+        Target::Route(route, _) => route.path(),
         Target::OtherMethod(_) | Target::Nothing => NO_ROUTE,
     };
+    let (mut response, code) = match decide_and_serve(state, arrival, parts, body, target).await {
+        Ok(response) => (response, ""),
+        Err(refused) => (refuse(state, arrival, parts, &refused, errors), refused.refusal.code()),
+    };
+    answer::name_for(response.headers_mut(), errors);
     state.metrics.answered(route, response.status(), code);
     state.metrics.took(arrival.at.elapsed().saturating_sub(arrival.waits.total()));
     response
@@ -139,12 +137,12 @@ async fn decide_and_serve(
     arrival: &Arrival,
     parts: &Parts,
     body: &mut Incoming,
+    target: Target<'_>,
 ) -> Result<Response<AnswerBody>, Refused> {
     if arrival.transport != Transport::Accepted {
         return Err(without_key(state, arrival, Credential::NotASecret).into());
     }
-    let target = router::target(&parts.method, parts.uri.path());
-    let digest = match credential::read(parts, &state.prefix)? {
+    let digest = match credential::read(parts, &state.prefix, target.errors())? {
         Presented::Secret(secret) => state.pepper.digest(&secret),
         Presented::Nothing => return Err(without_key(state, arrival, Credential::NotASecret).into()),
     };
@@ -155,13 +153,17 @@ async fn decide_and_serve(
     state.metrics.key_used(&key);
     let known = |refusal| Refused { refusal, key: Some(key.clone()), allow: None };
     match target {
-        Target::Route(route) => {
-            screen(state, arrival, &standing, route.permission(), &decision::STEPS[..8]).map_err(known)?;
-            serve_route(state, arrival, parts, body, route, digest).await.map_err(known)
-        }
-        Target::OtherMethod(allow) => {
+        Target::Route(route, tail) => match route.served {
+            Served::Here(own) => serve_here(state, arrival, route, own, &tail, digest).map_err(known),
+            Served::Upstream(forwarded) => {
+                screen(state, arrival, &standing, route.permission(), &decision::STEPS[..8])
+                    .map_err(known)?;
+                serve_upstream(state, arrival, parts, body, (route, forwarded), digest).await.map_err(known)
+            }
+        },
+        Target::OtherMethod(route) => {
             screen(state, arrival, &standing, "", &decision::STEPS[..7]).map_err(known)?;
-            Err(Refused { allow: Some(allow), ..known(Refusal::MethodNotAllowed) })
+            Err(Refused { allow: Some(route.method), ..known(Refusal::MethodNotAllowed) })
         }
         Target::Nothing => {
             screen(state, arrival, &standing, "", &decision::STEPS[..7]).map_err(known)?;
@@ -170,34 +172,51 @@ async fn decide_and_serve(
     }
 }
 
-async fn serve_route(
+fn serve_here(
+    state: &State,
+    arrival: &Arrival,
+    route: &'static Route,
+    own: Own,
+    tail: &str,
+    digest: Digest,
+) -> Result<Response<AnswerBody>, Refusal> {
+    let admitted = admit(state, arrival, route, digest, None)?;
+    match own {
+        Own::Models => Ok(own::models(state, arrival, admitted)),
+        Own::Model => own::model(state, arrival, admitted, tail),
+        Own::Key => Ok(own::key(state, arrival, admitted)),
+    }
+}
+
+async fn serve_upstream(
     state: &Arc<State>,
     arrival: &Arrival,
     parts: &Parts,
     body: &mut Incoming,
-    route: Route,
+    (route, forwarded): (&'static Route, Forwarded),
     digest: Digest,
 ) -> Result<Response<AnswerBody>, Refusal> {
-    let forwarded = match route {
-        Route::Models => {
-            let admitted = admit(state, arrival, route, digest, None)?;
-            return Ok(list_models(state, arrival, admitted));
-        }
-        Route::ChatCompletions => Forwarded::ChatCompletions,
-        Route::Embeddings => Forwarded::Embeddings,
-    };
-    require_json(&parts.headers)?;
-    let prompt = Prompt::read(arrival.waits.during(receive::receive(body, &state.limits)).await?, forwarded)?;
+    require_type(&parts.headers, prompt::content_type(forwarded.body))?;
+    let receiving = receive::receive(body, prompt::max_bytes(forwarded.body), &state.limits);
+    let bytes = arrival.waits.during(receiving).await?;
+    let prompt = Prompt::read(bytes, forwarded, parts.headers.get(header::CONTENT_TYPE)).await?;
     // A body takes time to arrive, so the key is looked up again: the decision is made on what is true now.
     let admitted = admit(state, arrival, route, digest, Some(&prompt))?;
-    forward::forward(state, arrival, admitted, forwarded, &parts.headers, prompt).await
+    let way = forward::Way {
+        id: arrival.id,
+        waits: &arrival.waits,
+        route: forwarded,
+        errors: route.errors,
+        headers: &parts.headers,
+    };
+    forward::forward(state, way, admitted, prompt).await
 }
 
 /// Makes the whole decision and opens the request.
 fn admit(
     state: &State,
     arrival: &Arrival,
-    route: Route,
+    route: &'static Route,
     digest: Digest,
     prompt: Option<&Prompt>,
 ) -> Result<Admitted, Refusal> {
@@ -211,16 +230,20 @@ fn admit(
     let now = state.policy.now();
     let demand = Demand { permission: route.permission(), model: named };
     let facts = Facts { transport: arrival.transport, ..standing.facts(arrival.client, now, demand) };
-    let admission = decision::decide(&facts).map_err(|denial| denial.refusal)?;
+    let decided = match route.guard {
+        Guard::Permission(_) => decision::decide(&facts),
+        Guard::Itself => decision::decide_about_itself(&facts),
+    };
+    let admission = decided.map_err(|denial| denial.refusal)?;
     let entry = state.journal.open(Opening {
         request: arrival.id,
         known: standing.known.clone(),
         model,
-        route: route.path(),
+        route: route.path,
         client: arrival.client,
         at: now,
         arrived: arrival.at,
-        estimated_input: prompt.map_or(0, |prompt| estimate::input(prompt.len(), prompt.embedded())),
+        estimated_input: prompt.map_or(0, Prompt::estimated_input),
     })?;
     Ok(Admitted { entry, digest, standing, client: arrival.client, _admission: admission })
 }
@@ -256,16 +279,23 @@ fn without_key(state: &State, arrival: &Arrival, credential: Credential<'_>) -> 
     decision::decide(&facts).err().map_or(Refusal::InvalidApiKey, |denial| denial.refusal)
 }
 
-fn require_json(headers: &HeaderMap) -> Result<(), Refusal> {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+fn require_type(headers: &HeaderMap, wanted: &'static str) -> Result<(), Refusal> {
+    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
+    let value = values.next().filter(|_| values.next().is_none()).and_then(|value| value.to_str().ok());
     let essence = value.and_then(|value| value.split(';').next()).map(str::trim);
-    let is_json = essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"));
+    let fits = essence.is_some_and(|essence| essence.eq_ignore_ascii_case(wanted));
     // A compressed body would be checked here and read there as two different things.
     let is_plain = headers.get(header::CONTENT_ENCODING).is_none_or(|encoding| encoding == "identity");
-    if is_json && is_plain { Ok(()) } else { Err(Refusal::UnsupportedMediaType) }
+    if fits && is_plain { Ok(()) } else { Err(Refusal::UnsupportedMediaType { wanted }) }
 }
 
-fn refuse(state: &State, arrival: &Arrival, parts: &Parts, refused: &Refused) -> Response<AnswerBody> {
+fn refuse(
+    state: &State,
+    arrival: &Arrival,
+    parts: &Parts,
+    refused: &Refused,
+    errors: ErrorDialect,
+) -> Response<AnswerBody> {
     let Refused { refusal, key, allow } = refused;
     let (request_id, code, status) = (arrival.id, refusal.code(), refusal.status());
     if let Some(key) = key {
@@ -274,7 +304,7 @@ fn refuse(state: &State, arrival: &Arrival, parts: &Parts, refused: &Refused) ->
         // Anybody can send a wrong key as often as he likes; that must not fill the log.
         tracing::debug!(%request_id, code, status, client = %arrival.client, "refused");
     }
-    let mut response = refusal::answer(refusal, arrival.id, &state.prefix);
+    let mut response = refusal::answer(refusal, arrival.id, &state.prefix, errors);
     if let Some(allow) = allow {
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
     }
@@ -299,36 +329,4 @@ fn answer_probe(state: &State, probe: Probe, id: RequestId) -> Response<AnswerBo
             intake => answer::text(StatusCode::SERVICE_UNAVAILABLE, intake.reason(), id),
         },
     }
-}
-
-#[derive(Serialize)]
-struct ModelList<'a> {
-    object: &'static str,
-    data: Vec<ModelEntry<'a>>,
-}
-
-#[derive(Serialize)]
-struct ModelEntry<'a> {
-    id: &'a str,
-    object: &'static str,
-    created: i64,
-    owned_by: &'static str,
-}
-
-/// The models on offer that this key may use.
-fn list_models(state: &State, arrival: &Arrival, mut admitted: Admitted) -> Response<AnswerBody> {
-    let models = state.policy.models();
-    let entries =
-        models.iter().filter(|model| admitted.standing.may_use(&model.id)).map(|model| ModelEntry {
-            id: &model.id,
-            object: "model",
-            created: model.created_at.unix_timestamp(),
-            owned_by: "latchkey",
-        });
-    let list = ModelList { object: "list", data: entries.collect() };
-    // Strings and numbers always serialise.
-    let body = serde_json::to_vec(&list).map(Bytes::from).unwrap_or_default();
-    admitted.entry.first_byte();
-    admitted.entry.settle(Outcome::nothing(200));
-    answer::json(StatusCode::OK, body, arrival.id)
 }

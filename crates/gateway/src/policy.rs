@@ -70,6 +70,16 @@ impl Standing {
         }
     }
 
+    /// What is decided about the key alone.
+    pub fn key(&self) -> &KeyPolicy {
+        &self.key
+    }
+
+    /// Whether the key and its group have a permission.
+    pub fn may(&self, permission: &str) -> bool {
+        self.key.permissions.allows(permission) && self.group.permissions.allows(permission)
+    }
+
     /// Whether this key may use a model.
     pub fn may_use(&self, model: &str) -> bool {
         decision::may_use_model(&self.known.policy, &self.group.policy, model)

@@ -95,6 +95,7 @@ impl Gateway {
         let following = certificate.map(|c| tokio::spawn(c.follow(limits.certificate_poll)));
         let state = Arc::new(State {
             prefix: config.prefix,
+            aliases: config.aliases,
             pepper: config.pepper,
             policy,
             journal,

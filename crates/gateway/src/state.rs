@@ -9,6 +9,7 @@ use crate::config::{self, Limits};
 use crate::metering::journal::Journal;
 use crate::metrics::Metrics;
 use crate::policy::Policy;
+use crate::router::Aliases;
 use crate::upstream::Upstream;
 
 /// What every request shares.
@@ -16,6 +17,8 @@ use crate::upstream::Upstream;
 pub struct State {
     /// What keys begin with.
     pub prefix: KeyPrefix,
+    /// What stands for `/v1` beside it.
+    pub aliases: Aliases,
     /// Makes digests.
     pub pepper: Pepper,
     /// What is enforced.

@@ -11,8 +11,6 @@ use tokio::time::timeout;
 
 use crate::config::Limits;
 
-/// The largest body of a JSON route.
-pub const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
 /// Room made before the first byte has come: a length that is only claimed costs nothing.
 const FIRST_ROOM: usize = 64 * 1024;
 
@@ -21,18 +19,18 @@ const FIRST_ROOM: usize = 64 * 1024;
 const DRAIN_BYTES: usize = 64 * 1024 * 1024;
 const DRAIN_TIME: Duration = Duration::from_secs(10);
 
-/// Receives a body of at most [`MAX_BODY_BYTES`]. After a refusal the rest is still to be [drained](drain).
-pub async fn receive(body: &mut Incoming, limits: &Limits) -> Result<Bytes, Refusal> {
-    match timeout(limits.body, receive_idly(body, limits.body_idle)).await {
+/// Receives a body of at most `most` bytes. After a refusal the rest is still to be [drained](drain).
+pub async fn receive(body: &mut Incoming, most: usize, limits: &Limits) -> Result<Bytes, Refusal> {
+    match timeout(limits.body, receive_idly(body, most, limits.body_idle)).await {
         Ok(received) => received,
         Err(_) => Err(Refusal::RequestTimeout),
     }
 }
 
-async fn receive_idly(body: &mut Incoming, idle: Duration) -> Result<Bytes, Refusal> {
+async fn receive_idly(body: &mut Incoming, limit: usize, idle: Duration) -> Result<Bytes, Refusal> {
     let claimed = body.size_hint().lower();
-    if claimed > u64::try_from(MAX_BODY_BYTES).unwrap_or(u64::MAX) {
-        return Err(too_large());
+    if claimed > u64::try_from(limit).unwrap_or(u64::MAX) {
+        return Err(too_large(limit));
     }
     let Some(first) = next(body, idle).await? else { return Ok(Bytes::new()) };
     if body.is_end_stream() {
@@ -42,8 +40,8 @@ async fn receive_idly(body: &mut Incoming, idle: Duration) -> Result<Bytes, Refu
     let mut received = BytesMut::with_capacity(claimed.min(FIRST_ROOM).max(first.len()));
     received.extend_from_slice(&first);
     while let Some(data) = next(body, idle).await? {
-        if received.len() + data.len() > MAX_BODY_BYTES {
-            return Err(too_large());
+        if received.len() + data.len() > limit {
+            return Err(too_large(limit));
         }
         received.extend_from_slice(&data);
     }
@@ -85,6 +83,6 @@ pub async fn drain(body: &mut Incoming) -> bool {
     timeout(DRAIN_TIME, reading).await.unwrap_or(false)
 }
 
-fn too_large() -> Refusal {
-    Refusal::BodyTooLarge { limit: u64::try_from(MAX_BODY_BYTES).unwrap_or(u64::MAX) }
+fn too_large(limit: usize) -> Refusal {
+    Refusal::BodyTooLarge { limit: u64::try_from(limit).unwrap_or(u64::MAX) }
 }

@@ -12,6 +12,7 @@ use store::PgConnectOptions;
 use tracing_subscriber::EnvFilter;
 
 use super::{LogFormat, Logs, Problems, Secret};
+use crate::router::Aliases;
 
 /// Words of documentation and habit, not of secrets. They are compared in lower case.
 const SAMPLES: [&str; 10] = [
@@ -149,6 +150,13 @@ impl Checker {
     pub(super) fn key_prefix(&mut self, name: &str, text: &str) -> Option<KeyPrefix> {
         match KeyPrefix::parse(text) {
             Ok(prefix) => Some(prefix),
+            Err(error) => self.problem(name, &error.to_string()),
+        }
+    }
+
+    pub(super) fn aliases(&mut self, name: &str, list: &str) -> Option<Aliases> {
+        match Aliases::parse(list) {
+            Ok(aliases) => Some(aliases),
             Err(error) => self.problem(name, &error.to_string()),
         }
     }

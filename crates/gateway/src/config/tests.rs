@@ -15,6 +15,7 @@ fn good() -> Vec<String> {
         "--key-prefix=sk-lk-",
         "--spool-dir=/var/lib/latchkey-gateway",
         "--spool-max-bytes=1073741824",
+        "--path-aliases=/api/openai/v1",
         "--log-format=text",
         "--rust-log=info",
     ]
@@ -58,6 +59,7 @@ fn every_problem_is_reported_at_once() {
         ("log-format", Some("xml")),
         ("spool-dir", None),
         ("spool-max-bytes", Some("1 GB")),
+        ("path-aliases", Some("/api,/v1/models")),
         ("database-url", Some("mysql://root:hunter2@localhost/x")),
     ]);
     for name in [
@@ -69,6 +71,7 @@ fn every_problem_is_reported_at_once() {
         "LOG_FORMAT",
         "SPOOL_DIR",
         "SPOOL_MAX_BYTES",
+        "PATH_ALIASES",
         "DATABASE_URL",
     ] {
         assert!(text.contains(&format!("  {name}: ")), "{name} is missing in {text}");

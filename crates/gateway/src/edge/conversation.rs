@@ -159,7 +159,7 @@ pub(super) struct Sending {
 
 impl Body for Sending {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = <AnswerBody as Body>::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,

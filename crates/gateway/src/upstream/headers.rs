@@ -6,10 +6,12 @@
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue};
 
-const TO_UPSTREAM: [HeaderName; 5] = [
+const TO_UPSTREAM: [HeaderName; 7] = [
     header::ACCEPT,
     header::CONTENT_TYPE,
     header::USER_AGENT,
+    HeaderName::from_static("anthropic-beta"),
+    HeaderName::from_static("anthropic-version"),
     HeaderName::from_static("idempotency-key"),
     HeaderName::from_static("openai-beta"),
 ];

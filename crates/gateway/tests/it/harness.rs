@@ -18,6 +18,7 @@ use domain::{AccountId, GroupId, KeyId, UserId};
 use gateway::config::{
     Config, Edge, Limits, LogFormat, Logs, Secret, SpoolSettings, Upstream as UpstreamSettings,
 };
+use gateway::router::Aliases;
 use gateway::server::Gateway;
 use reqwest::RequestBuilder;
 use serde_json::Value;
@@ -141,6 +142,20 @@ impl TestGateway {
         self.post("/v1/chat/completions").bearer_auth(&self.key.secret).json(body)
     }
 
+    /// A request with the test's key to any route.
+    pub fn ask(&self, path: &str, body: &Value) -> RequestBuilder {
+        self.post(path).bearer_auth(&self.key.secret).json(body)
+    }
+
+    /// Offers more models; `name=upstream name` where the two differ.
+    pub async fn offer(&self, models: &[&str]) {
+        for model in models {
+            let (id, upstream_model) = model.split_once('=').unwrap_or((model, model));
+            models::upsert(&self.owner, id, upstream_model, PRICE).await.unwrap();
+        }
+        self.until_enforced().await;
+    }
+
     pub async fn until_ready(&self) {
         let client = &self.client;
         let url = self.url("/readyz");
@@ -247,6 +262,7 @@ pub fn config(upstream: &Upstream, spool: &Path) -> Config {
         name: "gw-test".to_owned(),
         pepper: Pepper::new(PEPPER, 1),
         prefix: KeyPrefix::parse(PREFIX).unwrap(),
+        aliases: Aliases::parse("/api/openai/v1").unwrap(),
         upstream: UpstreamSettings {
             base: upstream.base_url().parse().unwrap(),
             key: Secret::new(UPSTREAM_KEY.to_owned()),
