@@ -40,6 +40,7 @@ use crate::answer::AnswerBody;
 use crate::config::Limits;
 use crate::pipeline::{self, NO_ROUTE, Origin};
 use crate::refusal;
+use crate::router::ErrorDialect;
 use crate::state::State;
 
 /// Request line and headers together; at most 100 headers, which is hyper's own bound.
@@ -238,7 +239,7 @@ impl Door {
 
     /// A refusal before anything of the request was looked at.
     fn refuse(&self, refusal: &Refusal, id: RequestId, is_last: bool) -> Response<AnswerBody> {
-        let mut response = refusal::answer(refusal, id, &self.state.prefix);
+        let mut response = refusal::answer(refusal, id, &self.state.prefix, ErrorDialect::OpenAi);
         tracing::debug!(request_id = %id, code = refusal.code(), "refused");
         self.state.metrics.answered(NO_ROUTE, response.status(), refusal.code());
         if is_last {

@@ -113,7 +113,7 @@ async fn answer(
     let target = router::target(&parts.method, parts.uri.path(), &state.aliases);
     let errors = target.errors();
     let route = match target {
-        Target::Route(route, _) => route.path(),
+        Target::Route(route, _) => route.path,
         Target::OtherMethod(_) | Target::Nothing => NO_ROUTE,
     };
     let (mut response, code) = match decide_and_serve(state, arrival, parts, body, target).await {

@@ -71,13 +71,13 @@ impl Standing {
     }
 
     /// What is decided about the key alone.
-    pub fn key(&self) -> &KeyPolicy {
-        &self.key
+    pub fn key(&self) -> &decision::KeyPolicy {
+        &self.known.policy
     }
 
     /// Whether the key and its group have a permission.
     pub fn may(&self, permission: &str) -> bool {
-        self.key.permissions.allows(permission) && self.group.permissions.allows(permission)
+        self.key().permissions.allows(permission) && self.group.policy.permissions.allows(permission)
     }
 
     /// Whether this key may use a model.

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::socket::Socket;
 use crate::refusal;
+use crate::router::ErrorDialect;
 
 /// How much is read and forgotten.
 const MOST: u64 = 1024 * 1024;
@@ -32,7 +33,7 @@ pub(super) async fn part(mut socket: Socket, last: &[u8], time: Duration) {
 
 /// A refusal as bytes, for a request that never became one.
 pub(super) fn last_word(refusal: &Refusal, id: RequestId, prefix: &KeyPrefix) -> Vec<u8> {
-    let (parts, _) = refusal::answer(refusal, id, prefix).into_parts();
+    let (parts, _) = refusal::answer(refusal, id, prefix, ErrorDialect::OpenAi).into_parts();
     let body = refusal::body(refusal, id, prefix);
     let reason = parts.status.canonical_reason().unwrap_or_default();
     let mut text = format!("HTTP/1.1 {} {reason}\r\n", parts.status.as_u16()).into_bytes();
