@@ -26,10 +26,7 @@ pub enum Presented {
 pub fn read(parts: &Parts, prefix: &KeyPrefix, dialect: ErrorDialect) -> Result<Presented, Refusal> {
     let in_query = parts.uri.query().is_some_and(|query| mentions(query, prefix));
     if in_query {
-        tracing::warn!(
-            path = parts.uri.path(),
-            "an API key came in a query string: it is in somebody's logs now"
-        );
+        tracing::warn!("an API key came in a query string: it is in somebody's logs now");
     }
     let bearers = count(parts, header::AUTHORIZATION);
     let others: usize = OTHER_HEADERS.iter().map(|name| count(parts, *name)).sum();

@@ -118,7 +118,7 @@ async fn answer(
     };
     let (mut response, code) = match decide_and_serve(state, arrival, parts, body, target).await {
         Ok(response) => (response, ""),
-        Err(refused) => (refuse(state, arrival, parts, &refused, errors), refused.refusal.code()),
+        Err(refused) => (refuse(state, arrival, route, &refused, errors), refused.refusal.code()),
     };
     answer::name_for(response.headers_mut(), errors);
     state.metrics.answered(route, response.status(), code);
@@ -292,14 +292,15 @@ fn require_type(headers: &HeaderMap, wanted: &'static str) -> Result<(), Refusal
 fn refuse(
     state: &State,
     arrival: &Arrival,
-    parts: &Parts,
+    route: &'static str,
     refused: &Refused,
     errors: ErrorDialect,
 ) -> Response<AnswerBody> {
     let Refused { refusal, key, allow } = refused;
     let (request_id, code, status) = (arrival.id, refusal.code(), refusal.status());
+    // Never the path itself: it is the client's text, and people put keys into base URLs.
     if let Some(key) = key {
-        tracing::info!(%request_id, %key, code, status, path = parts.uri.path(), "refused");
+        tracing::info!(%request_id, %key, code, status, route, "refused");
     } else {
         // Anybody can send a wrong key as often as he likes; that must not fill the log.
         tracing::debug!(%request_id, code, status, client = %arrival.client, "refused");

@@ -130,6 +130,10 @@ impl Feed {
     /// One look: brings the set up to the database's version and says so.
     async fn look(&self, db: &mut PgConnection, health: &mut Health) -> Result<(), LookError> {
         let moment = Instant::now();
+        if !health.is_loaded || !self.policy.is_fresh() {
+            // Receipts must wait for this gateway before it serves: counted, and behind, from here on.
+            self.tell(db).await?;
+        }
         let pulse = within(LOOK_TIME, policy::pulse(&mut *db)).await?;
         self.policy.clock.set(pulse.now);
         let before = self.policy.read().version;
@@ -145,7 +149,9 @@ impl Feed {
         } else {
             within(LOAD_TIME, self.catch_up(db, before)).await?;
         }
-        self.confirm_and_tell(db, moment).await
+        self.tell(db).await?;
+        self.policy.confirm(moment);
+        Ok(())
     }
 
     /// The shorter look after a notification.
@@ -156,12 +162,14 @@ impl Feed {
         if self.policy.read().version == before {
             return Ok(());
         }
-        self.confirm_and_tell(db, moment).await
+        self.tell(db).await?;
+        self.policy.confirm(moment);
+        Ok(())
     }
 
-    /// What has been applied is in force from here on, so it counts from here on, even before anybody is told.
-    async fn confirm_and_tell(&self, db: &mut PgConnection, moment: Instant) -> Result<(), LookError> {
-        self.policy.confirm(moment);
+    /// Writes down which version is in force. What has been applied is in force already; that it may be used longer is
+    /// confirmed only afterwards, so that no gateway serves at a time when the console believes it silent.
+    async fn tell(&self, db: &mut PgConnection) -> Result<(), LookError> {
         let version = self.policy.read().version;
         within(LOOK_TIME, gateways::acknowledge(db, self.id, &self.name, version)).await
     }
