@@ -19,16 +19,19 @@ use store::leases::{self, GiveBack, Grant, Wish};
 use store::usage::Charge;
 use store::{PgPool, StoreError};
 use time::OffsetDateTime;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use self::purse::{Need, Purse};
+use crate::policy::Policy;
+use crate::spool::record::Reserved;
 
 /// A database that does not answer within this time has not granted anything.
 const ASK_TIME: Duration = Duration::from_millis(1_500);
 /// How often a request may ask before it is refused: once for each limit it can have, and once more for a window that
 /// ended meanwhile.
 const MOST_ASKS: usize = 5;
+const RETURN_EVERY: Duration = Duration::from_secs(1);
 
 /// One limit as it applies to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,26 +70,31 @@ struct Part {
 }
 
 impl Reservation {
-    /// Turns what was reserved into what was consumed, and says what to book. A charge may be larger than what was
-    /// reserved: then the limit blocks until the database has counted it.
-    pub fn settle(mut self, consumed: impl Fn(Measure) -> i64) -> Vec<Charge> {
-        let charge = |part: Part| {
-            let amount = consumed(part.measure).max(0);
-            part.purse.settle(part.starts_at, part.epoch, part.amount, amount);
-            Charge { limit: part.purse.limit(), starts_at: part.starts_at, epoch: part.epoch, amount }
-        };
-        std::mem::take(&mut self.parts).into_iter().map(charge).collect()
+    /// Turns what was reserved into what was consumed: `charges` are those of this reservation. One may be larger than
+    /// what was reserved for it: then the limit blocks until the database has counted it.
+    pub fn settle(mut self, charges: &[Charge]) {
+        for part in std::mem::take(&mut self.parts) {
+            let is_of = |charge: &&Charge| {
+                charge.limit == part.purse.limit()
+                    && charge.starts_at == part.starts_at
+                    && charge.epoch == part.epoch
+            };
+            let consumed = charges.iter().find(is_of).map_or(0, |charge| charge.amount.max(0));
+            part.purse.settle(part.starts_at, part.epoch, part.amount, consumed);
+        }
     }
 
     /// What is reserved of each limit, for the journal.
-    pub fn charges(&self) -> Vec<Charge> {
-        let charge = |part: &Part| Charge {
+    pub fn reserved(&self) -> Vec<Reserved> {
+        let reserved = |part: &Part| Reserved {
             limit: part.purse.limit(),
-            starts_at: part.starts_at,
+            measure: part.measure.into(),
+            // To the microsecond, as the database keeps it.
+            starts_at: i64::try_from(part.starts_at.unix_timestamp_nanos()).unwrap_or(i64::MAX),
             epoch: part.epoch,
             amount: part.amount,
         };
-        self.parts.iter().map(charge).collect()
+        self.parts.iter().map(reserved).collect()
     }
 }
 
@@ -167,9 +175,7 @@ impl Limits {
 
     /// Gives back what no request has needed lately, and all of windows that are over. Once a second.
     pub async fn give_back_idle(&self, now: OffsetDateTime) -> Result<(), StoreError> {
-        let purses: Vec<Arc<Purse>> =
-            self.purses.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
-        for purse in purses {
+        for purse in self.all() {
             for back in purse.take_idle(now) {
                 // Taken out of the purse first: what the database did not hear is lost to this gateway, not used twice.
                 leases::give_back(&self.pool, self.gateway, back).await?;
@@ -178,12 +184,42 @@ impl Limits {
         Ok(())
     }
 
-    /// Gives back everything that is held and not in use: at an orderly stop, after the last record is booked.
+    /// Runs until dropped.
+    pub async fn return_idle(self: Arc<Self>, policy: Arc<Policy>) {
+        loop {
+            sleep(RETURN_EVERY).await;
+            if let Err(error) = self.give_back_idle(policy.now()).await {
+                tracing::debug!(%error, "idle leases could not be given back");
+            }
+        }
+    }
+
+    /// What a limit has left for one request, here and in the database as far as that was asked; `i64::MAX` where it
+    /// has not refused anything lately.
+    pub fn left(&self, limit: LimitId, now: OffsetDateTime) -> i64 {
+        self.find(limit).map_or(i64::MAX, |purse| purse.left(now))
+    }
+
+    /// Gives back everything that is not in use: at an orderly stop.
+    pub async fn give_back_unused(&self) -> Result<(), StoreError> {
+        for purse in self.all() {
+            for back in purse.take_unused() {
+                leases::give_back(&self.pool, self.gateway, back).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives back everything that is held in this gateway's name: before it takes anything itself.
     pub async fn give_back_all(&self) -> Result<(), StoreError> {
         for lease in leases::list_held(&self.pool, self.gateway).await? {
             leases::give_back(&self.pool, self.gateway, lease).await?;
         }
         Ok(())
+    }
+
+    fn all(&self) -> Vec<Arc<Purse>> {
+        self.purses.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     fn find(&self, limit: LimitId) -> Option<Arc<Purse>> {

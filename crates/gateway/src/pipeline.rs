@@ -5,6 +5,7 @@
 
 mod forward;
 mod own;
+mod reserve;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use std::time::Instant;
 
 use domain::RequestId;
 use domain::decision::{
-    self, AccountPolicy, Admission, Billing, Credential, Demand, Facts, GroupPolicy, Model, Step, Transport,
+    self, AccountPolicy, Admission, Billing, Credential, Demand, Denial, Facts, GroupPolicy, Model, Step,
+    Transport,
 };
 use domain::refusal::Refusal;
 use domain::rule::Allow;
@@ -26,12 +28,13 @@ use hyper::body::Incoming;
 use crate::answer::{self, AnswerBody};
 use crate::body::receive;
 use crate::credential::{self, Presented};
+use crate::limits::Reservation;
 use crate::metering::journal::{Entry, Opening};
 use crate::metrics::Waits;
 use crate::policy::Standing;
 use crate::prompt::{self, Prompt};
 use crate::refusal;
-use crate::router::{self, ErrorDialect, Forwarded, Guard, Own, Probe, Route, Served, Target};
+use crate::router::{self, ErrorDialect, Forwarded, Guard, Own, Probe, Route, Served, Target, UsageDialect};
 use crate::spool::Intake;
 use crate::state::State;
 
@@ -154,7 +157,7 @@ async fn decide_and_serve(
     let known = |refusal| Refused { refusal, key: Some(key.clone()), allow: None };
     match target {
         Target::Route(route, tail) => match route.served {
-            Served::Here(own) => serve_here(state, arrival, route, own, &tail, digest).map_err(known),
+            Served::Here(own) => serve_here(state, arrival, route, own, &tail, digest).await.map_err(known),
             Served::Upstream(forwarded) => {
                 screen(state, arrival, &standing, route.permission(), &decision::STEPS[..8])
                     .map_err(known)?;
@@ -172,7 +175,7 @@ async fn decide_and_serve(
     }
 }
 
-fn serve_here(
+async fn serve_here(
     state: &State,
     arrival: &Arrival,
     route: &'static Route,
@@ -180,7 +183,7 @@ fn serve_here(
     tail: &str,
     digest: Digest,
 ) -> Result<Response<AnswerBody>, Refusal> {
-    let admitted = admit(state, arrival, route, digest, None)?;
+    let admitted = admit(state, arrival, route, digest, None).await?;
     match own {
         Own::Models => Ok(own::models(state, arrival, admitted)),
         Own::Model => own::model(state, arrival, admitted, tail),
@@ -199,9 +202,9 @@ async fn serve_upstream(
     require_type(&parts.headers, prompt::content_type(forwarded.body))?;
     let receiving = receive::receive(body, prompt::max_bytes(forwarded.body), &state.limits);
     let bytes = arrival.waits.during(receiving).await?;
-    let prompt = Prompt::read(bytes, forwarded, parts.headers.get(header::CONTENT_TYPE)).await?;
+    let mut prompt = Prompt::read(bytes, forwarded, parts.headers.get(header::CONTENT_TYPE)).await?;
     // A body takes time to arrive, so the key is looked up again: the decision is made on what is true now.
-    let admitted = admit(state, arrival, route, digest, Some(&prompt))?;
+    let admitted = admit(state, arrival, route, digest, Some((&mut prompt, forwarded.usage))).await?;
     let way = forward::Way {
         id: arrival.id,
         waits: &arrival.waits,
@@ -213,29 +216,35 @@ async fn serve_upstream(
 }
 
 /// Makes the whole decision and opens the request.
-fn admit(
+async fn admit(
     state: &State,
     arrival: &Arrival,
     route: &'static Route,
     digest: Digest,
-    prompt: Option<&Prompt>,
+    prompt: Option<(&mut Prompt, UsageDialect)>,
 ) -> Result<Admitted, Refusal> {
     let standing = state.policy.find(&digest)?.ok_or(Refusal::InvalidApiKey)?;
-    let model = prompt.and_then(|prompt| state.policy.model(prompt.model()));
-    let named = match (prompt, &model) {
+    let name = prompt.as_ref().map(|(prompt, _)| prompt.model().to_owned());
+    let estimated_input = prompt.as_ref().map_or(0, |(prompt, _)| prompt.estimated_input());
+    let model = name.as_deref().and_then(|name| state.policy.model(name));
+    let named = match (&name, &model) {
         (None, _) => Model::None,
         (Some(_), Some(model)) => Model::Offered(&model.id),
-        (Some(prompt), None) => Model::NotOffered(prompt.model()),
+        (Some(name), None) => Model::NotOffered(name),
     };
     let now = state.policy.now();
     let demand = Demand { permission: route.permission(), model: named };
     let facts = Facts { transport: arrival.transport, ..standing.facts(arrival.client, now, demand) };
-    let decided = match route.guard {
-        Guard::Permission(_) => decision::decide(&facts),
-        Guard::Itself => decision::decide_about_itself(&facts),
+    let decided = match (route.guard, prompt, &model) {
+        (Guard::Permission(_), Some((prompt, usage)), Some(model)) => {
+            let request = reserve::Bound { model, prompt, usage };
+            reserve::reserve(&state.leases, &standing, facts, request).await
+        }
+        (Guard::Permission(_), ..) => without_reservation(decision::decide(&facts)),
+        (Guard::Itself, ..) => without_reservation(decision::decide_about_itself(&facts)),
     };
-    let admission = decided.map_err(|denial| denial.refusal)?;
-    let entry = state.journal.open(Opening {
+    let (admission, reservation) = decided?;
+    let opening = Opening {
         request: arrival.id,
         known: standing.known.clone(),
         model,
@@ -243,9 +252,15 @@ fn admit(
         client: arrival.client,
         at: now,
         arrived: arrival.at,
-        estimated_input: prompt.map_or(0, Prompt::estimated_input),
-    })?;
+        estimated_input,
+        reserved: reservation.reserved(),
+    };
+    let entry = state.journal.open(opening, reservation)?;
     Ok(Admitted { entry, digest, standing, client: arrival.client, _admission: admission })
+}
+
+fn without_reservation(decided: Result<Admission, Denial>) -> Result<(Admission, Reservation), Refusal> {
+    decided.map(|admission| (admission, Reservation::default())).map_err(|denial| denial.refusal)
 }
 
 fn screen(

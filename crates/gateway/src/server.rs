@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::edge::tls::{Certificate, CertificateError};
 use crate::edge::{self, Stop};
+use crate::limits::Limits;
 use crate::metering::journal::Journal;
 use crate::metering::writer::Writer;
 use crate::metrics::{self, Metrics, Sources};
@@ -57,6 +58,7 @@ pub struct Gateway {
     closing: CancellationToken,
     drain: Duration,
     feed: Feed,
+    leases: Arc<Limits>,
     spool: Arc<Spool>,
     /// Set when nothing will be written to the spool any more.
     spool_done: CancellationToken,
@@ -86,6 +88,7 @@ impl Gateway {
         let policy = Arc::new(Policy::new(limits.staleness));
         let feed = Feed::new(policy.clone(), pool.clone(), spool.gateway_id(), config.name, limits.poll);
         let (journal, records) = Journal::new(spool.clone(), limits.unsettled);
+        let leases = Arc::new(Limits::new(pool.clone(), spool.gateway_id()));
         let (stop, closing, spool_done) =
             (Stop::default(), CancellationToken::new(), CancellationToken::new());
         let counts = Arc::new(Metrics::new(config.edge.metrics_per_key));
@@ -93,6 +96,7 @@ impl Gateway {
         let metrics_address = readers.as_ref().map(|(_, address)| *address);
         let reading = readers.map(|(listener, _)| tokio::spawn(metrics::serve(listener, sources)));
         let following = certificate.map(|c| tokio::spawn(c.follow(limits.certificate_poll)));
+        let returning = tokio::spawn(leases.clone().return_idle(policy.clone()));
         let state = Arc::new(State {
             prefix: config.prefix,
             aliases: config.aliases,
@@ -103,18 +107,22 @@ impl Gateway {
             edge: config.edge,
             metrics: counts,
             stopping: stop.gently.clone(),
+            leases: leases.clone(),
             limits,
         });
         Ok(Self {
             address,
             metrics_address,
-            helpers: reading.into_iter().chain(following).collect(),
+            helpers: reading.into_iter().chain(following).chain([returning]).collect(),
             drain: limits.drain,
-            writer: tokio::spawn(Writer::new(pool, records, spool.clone(), closing.clone()).run(left)),
+            writer: tokio::spawn(
+                Writer::new(pool, records, spool.clone(), leases.clone(), closing.clone()).run(left),
+            ),
             tending: tokio::spawn(spool.clone().tend(spool_done.clone())),
             feeding: tokio::spawn(feed.clone().run()),
             edge: tokio::spawn(edge::run(listener, state, tls, stop.clone())),
             feed,
+            leases,
             spool,
             spool_done,
             stop,
@@ -153,6 +161,10 @@ impl Gateway {
                 requests,
                 "the database did not take the last usage records in time; they stay in the spool and are sent at the next start"
             );
+        }
+        // What is in use by records the database has not got stays reserved until they are there.
+        if !matches!(timeout_at(end, self.leases.give_back_unused()).await, Ok(Ok(()))) {
+            tracing::warn!("leases could not be given back; they stay reserved until the next start");
         }
         self.spool_done.cancel();
         let _ = self.tending.await;

@@ -33,6 +33,8 @@ pub struct State {
     pub metrics: Arc<Metrics>,
     /// Set when the gateway begins to stop: it is not ready any more.
     pub stopping: CancellationToken,
+    /// What may still be consumed.
+    pub leases: Arc<crate::limits::Limits>,
     /// Bounds of time and number.
     pub limits: Limits,
 }

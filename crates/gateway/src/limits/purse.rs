@@ -45,6 +45,8 @@ struct State {
 #[derive(Clone, Copy, Debug)]
 struct Dry {
     needed: i64,
+    /// What the window had left, elsewhere's leases not counted.
+    left: i64,
     amount: i64,
     when: Instant,
 }
@@ -162,6 +164,21 @@ impl Purse {
         missing > 0 && !is_dry
     }
 
+    /// What a request can have at most, as far as is known.
+    pub(super) fn left(&self, now: OffsetDateTime) -> i64 {
+        let mut state = self.lock();
+        let dry = state.dry.filter(|dry| dry.when.elapsed() < DRY_FOR);
+        let Some(dry) = dry else { return i64::MAX };
+        // What is used beyond the lease comes off what is left elsewhere.
+        dry.left.saturating_sub(state.missing(0, now)).max(0)
+    }
+
+    /// Takes out everything that is not in use.
+    pub(super) fn take_unused(&self) -> Returns {
+        let limit = self.limit;
+        self.lock().leases.iter_mut().filter_map(|lease| lease.take_back(limit, 0)).collect()
+    }
+
     /// What to ask for; `None` where nothing is missing any more.
     pub(super) fn wish(&self, need: &Need, now: OffsetDateTime) -> Option<Wish> {
         if !self.may_grow(need, now) {
@@ -178,6 +195,7 @@ impl Purse {
         let mut state = self.lock();
         state.dry = (grant.granted == 0).then(|| Dry {
             needed: wish.needed,
+            left: grant.amount - grant.spent - grant.reserved,
             amount: grant.amount,
             when: Instant::now(),
         });

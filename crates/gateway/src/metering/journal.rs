@@ -18,8 +18,9 @@ use time::OffsetDateTime;
 use tokio::sync::mpsc;
 
 use super::estimate;
+use crate::limits::Reservation;
 use crate::policy::Known;
-use crate::spool::record::{Ended, Opened};
+use crate::spool::record::{Ended, Opened, Reserved};
 use crate::spool::{Intake, Spool};
 
 /// A client that has closed its connection gets no status; this is what logs call it everywhere.
@@ -54,6 +55,8 @@ pub struct Opening {
     pub arrived: Instant,
     /// Input tokens to charge where the upstream does not say.
     pub estimated_input: u32,
+    /// What was set aside for it under its limits.
+    pub reserved: Vec<Reserved>,
 }
 
 /// How a request ended.
@@ -90,12 +93,13 @@ impl Journal {
     }
 
     /// Opens a request, or refuses it where the spool could not answer for it.
-    pub fn open(&self, opening: Opening) -> Result<Entry, Refusal> {
+    pub fn open(&self, opening: Opening, reservation: Reservation) -> Result<Entry, Refusal> {
         if self.intake() != Intake::Open {
             return Err(Refusal::Overloaded);
         }
         Ok(Entry {
             opening,
+            reservation,
             books: self.0.clone(),
             is_settled: false,
             must_wait: false,
@@ -141,7 +145,7 @@ impl Opening {
             client: self.client,
             started_at: i64::try_from(self.at.unix_timestamp_nanos()).unwrap_or(i64::MAX),
             estimated_input: self.estimated_input,
-            reserved: Vec::new(),
+            reserved: self.reserved.clone(),
         }
     }
 
@@ -154,6 +158,8 @@ impl Opening {
 #[derive(Debug)]
 pub struct Entry {
     opening: Opening,
+    /// Given back, or turned into charges, when the request is over.
+    reservation: Reservation,
     books: Arc<Books>,
     is_settled: bool,
     /// Somebody else is writing what this one has settled.
@@ -208,6 +214,7 @@ impl Entry {
         let opened = self.opening.opened();
         let ended = self.ended(outcome);
         let record = opened.record(&ended);
+        std::mem::take(&mut self.reservation).settle(&record.charges);
         tracing::debug!(
             request_id = %record.id, key = %record.public_id, route = %record.route, model = %record.model,
             status = record.status, input = record.usage.input, output = record.usage.output,

@@ -14,6 +14,7 @@ use tokio::time::{sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::limits::Limits;
 use crate::spool::Spool;
 use crate::spool::replay::Replay;
 
@@ -34,6 +35,7 @@ pub struct Writer {
     pool: PgPool,
     records: Receiver<UsageRecord>,
     spool: Arc<Spool>,
+    leases: Arc<Limits>,
     /// Set when no request will be opened any more.
     closing: CancellationToken,
     /// Whose leases the charges draw on.
@@ -47,10 +49,11 @@ impl Writer {
         pool: PgPool,
         records: Receiver<UsageRecord>,
         spool: Arc<Spool>,
+        leases: Arc<Limits>,
         closing: CancellationToken,
     ) -> Self {
         let gateway = spool.gateway_id();
-        Self { pool, records, spool, closing, gateway, partitions_made: None }
+        Self { pool, records, spool, leases, closing, gateway, partitions_made: None }
     }
 
     /// Replays what an earlier run has left, then runs until everything is written.
@@ -59,17 +62,28 @@ impl Writer {
         let mut batch = Vec::with_capacity(BATCH);
         while self.collect(&mut batch).await {
             self.write(&batch).await;
+            self.book(&batch);
             self.spool.acknowledge(batch.iter().map(|record| record.id));
             batch.clear();
             self.read_back().await;
         }
     }
 
-    /// New requests are taken when this is done. (Limits and leases will be rebuilt from the same records, here.)
+    /// The ledger has these: their leases are drawn by as much.
+    fn book(&self, batch: &[UsageRecord]) {
+        batch.iter().for_each(|record| self.leases.booked(&record.charges));
+    }
+
+    /// New requests are taken when this is done. Everything an earlier run has used is booked by then, so what its
+    /// leases still hold is nobody's and goes back.
     async fn replay(&mut self, left: Replay) {
         let (replay, records) = self.write_all(left).await;
         if records > 0 {
             tracing::info!(records, "what an earlier run had left in the spool is in the ledger");
+        }
+        while let Err(error) = self.leases.give_back_all().await {
+            tracing::warn!(%error, "leases of an earlier run could not be given back; it is tried again");
+            sleep(LONGEST_WAIT).await;
         }
         let spool = self.spool.clone();
         if spawn_blocking(move || spool.replayed(&replay)).await.is_err() {
@@ -113,6 +127,7 @@ impl Writer {
                 Ok(Some(rows)) => {
                     for batch in rows.chunks(BATCH) {
                         self.write(batch).await;
+                        self.book(batch);
                     }
                     records += rows.len();
                 }

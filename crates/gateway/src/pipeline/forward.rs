@@ -12,9 +12,9 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::Admitted;
-use crate::metrics::Waits;
 use crate::answer::{self, AnswerBody};
 use crate::metering::journal::{Entry, Outcome};
+use crate::metrics::Waits;
 use crate::prompt::Prompt;
 use crate::relay::{Kind, Relay, Terms};
 use crate::router::{ErrorDialect, Forwarded, UsageDialect};

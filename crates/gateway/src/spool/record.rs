@@ -6,13 +6,13 @@
 
 use std::net::IpAddr;
 
+use domain::limit::Measure;
 use domain::money::{NanoUsd, Price};
 use domain::usage::{LastKnown, TokenUsage};
-use domain::{AccountId, GroupId, KeyId, RequestId, UserId};
+use domain::{AccountId, GroupId, KeyId, LimitId, RequestId, UserId};
 use serde::{Deserialize, Serialize};
-use store::usage::UsageRecord;
+use store::usage::{Charge, UsageRecord};
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 use super::frame::{Frame, Kind, TooLarge, frame};
 
@@ -57,27 +57,54 @@ pub struct Opened<'a> {
 /// What was set aside for a request under one limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reserved {
-    /// Under which kind of limit.
-    pub limit: ReservedLimit,
-    /// The lease it was taken from.
-    pub lease: Uuid,
-    /// The limit's window the lease belongs to.
-    pub window: Uuid,
+    /// The limit.
+    pub limit: LimitId,
+    /// What it counts.
+    pub measure: Counted,
+    /// The window it was taken in: its beginning, nanoseconds since 1970.
+    pub starts_at: i64,
+    /// The epoch of the lease it was taken from.
+    pub epoch: i64,
     /// How much: nano-dollars or tokens.
     pub amount: i64,
 }
 
-/// A kind of limit. The order is part of the format.
+/// What a limit counts. The order is part of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ReservedLimit {
-    /// The key's cost limit.
-    KeyCost,
-    /// The key's token limit.
-    KeyTokens,
-    /// The group's budget.
-    GroupCost,
-    /// The account's balance.
-    AccountBalance,
+pub enum Counted {
+    /// Nano-dollars.
+    Cost,
+    /// Tokens.
+    Tokens,
+}
+
+impl From<Measure> for Counted {
+    fn from(measure: Measure) -> Self {
+        match measure {
+            Measure::Cost => Self::Cost,
+            Measure::Tokens => Self::Tokens,
+        }
+    }
+}
+
+impl Reserved {
+    /// What to book under this limit for what was consumed.
+    fn charge(&self, cost: i64, usage: TokenUsage) -> Charge {
+        let tokens = i64::try_from(usage.total()).unwrap_or(i64::MAX);
+        Charge {
+            limit: self.limit,
+            starts_at: moment(self.starts_at),
+            epoch: self.epoch,
+            amount: match self.measure {
+                Counted::Cost => cost,
+                Counted::Tokens => tokens,
+            },
+        }
+    }
+}
+
+fn moment(nanos: i64) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp_nanos(nanos.into()).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
 
 /// How a request ended.
@@ -184,11 +211,14 @@ impl Opened<'_> {
             estimated: ended.estimated,
             interrupted: ended.interrupted,
             client: self.client,
-            started_at: OffsetDateTime::from_unix_timestamp_nanos(self.started_at.into())
-                .unwrap_or(OffsetDateTime::UNIX_EPOCH),
+            started_at: moment(self.started_at),
             first_byte_us: ended.first_byte_us,
             duration_us: ended.duration_us,
-            charges: Vec::new(),
+            charges: self
+                .reserved
+                .iter()
+                .map(|part| part.charge(ended.cost, usage_of(ended.usage)))
+                .collect(),
         }
     }
 
@@ -211,17 +241,15 @@ impl Opened<'_> {
     }
 
     fn last_known(&self) -> LastKnown {
-        let most = |limits: &[ReservedLimit]| {
-            let amounts =
-                self.reserved.iter().filter(|part| limits.contains(&part.limit)).map(|part| part.amount);
-            amounts.max()
+        // Several limits of one kind set aside the same worst case each.
+        let most = |wanted: Counted| {
+            self.reserved.iter().filter(|part| part.measure == wanted).map(|part| part.amount).max()
         };
-        let cost = most(&[ReservedLimit::KeyCost, ReservedLimit::GroupCost, ReservedLimit::AccountBalance]);
         LastKnown {
             seen: None,
             estimated_input: self.estimated_input,
-            reserved_cost: cost.map(NanoUsd),
-            reserved_tokens: most(&[ReservedLimit::KeyTokens]).and_then(|tokens| tokens.try_into().ok()),
+            reserved_cost: most(Counted::Cost).map(NanoUsd),
+            reserved_tokens: most(Counted::Tokens).and_then(|tokens| tokens.try_into().ok()),
         }
     }
 
@@ -241,6 +269,8 @@ fn encode(kind: Kind, record: &impl Serialize) -> Result<Vec<u8>, EncodeError> {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use uuid::Uuid;
+
     use super::super::frame::{Frames, Item};
     use super::*;
 
@@ -286,9 +316,10 @@ pub(super) mod tests {
     #[test]
     fn what_is_written_is_read() {
         let lease = Reserved {
-            limit: ReservedLimit::GroupCost,
-            lease: Uuid::from_u128(8),
-            window: Uuid::from_u128(9),
+            limit: LimitId(Uuid::from_u128(8)),
+            measure: Counted::Tokens,
+            starts_at: 1_790_000_000_000_000_000,
+            epoch: 2,
             amount: -5,
         };
         let opened = Opened { environment: None, reserved: vec![lease], ..opened(7) };
@@ -322,12 +353,15 @@ pub(super) mod tests {
         let row = opened(7).interrupted();
         assert_eq!((row.usage.input, row.usage.output, row.cost), (40, 0, NanoUsd(6_000)));
         assert!(row.estimated && row.interrupted);
-        let part = |limit, amount| Reserved { limit, lease: Uuid::nil(), window: Uuid::nil(), amount };
-        let reserved = vec![
-            part(ReservedLimit::KeyCost, 70_000),
-            part(ReservedLimit::KeyTokens, 100),
-            part(ReservedLimit::AccountBalance, 80_000),
-        ];
+        let part = |measure, amount| Reserved {
+            limit: LimitId(Uuid::nil()),
+            measure,
+            starts_at: 0,
+            epoch: 0,
+            amount,
+        };
+        let reserved =
+            vec![part(Counted::Cost, 70_000), part(Counted::Tokens, 100), part(Counted::Cost, 80_000)];
         let row = Opened { reserved, ..opened(7) }.interrupted();
         assert_eq!((row.usage.input, row.usage.output, row.cost), (40, 60, NanoUsd(80_000)));
     }
