@@ -11,8 +11,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use axum::http::Uri;
+use domain::client::TrustedProxies;
 use domain::secret::{KeyPrefix, Pepper};
-use ipnet::IpNet;
 use lettre::message::Mailbox;
 use store::accounts::BillingMode;
 
@@ -49,7 +49,7 @@ pub struct Config {
     /// How new accounts start.
     pub new_account_billing: BillingMode,
     /// Networks whose `X-Forwarded-For` is believed.
-    pub trusted_proxies: Vec<IpNet>,
+    pub trusted_proxies: TrustedProxies,
     /// The folder of static files that the build left.
     pub site_root: PathBuf,
     /// The list of hashed file names, if the build made any.
@@ -108,8 +108,7 @@ impl Config {
         });
         let brand = read.check_text("BRAND_NAME", &settings.brand_name, value::brand);
         let billing = read.check_text("NEW_ACCOUNT_BILLING", &settings.new_account_billing, value::billing);
-        let trusted_proxies =
-            read.check_text("TRUSTED_PROXIES", &settings.trusted_proxies, value::trusted_proxies);
+        let trusted_proxies = read.parsed("TRUSTED_PROXIES", &settings.trusted_proxies);
         let hash_file = read.value("LEPTOS_HASH_FILE_NAME", value::hash_file(settings.hash_file.as_deref()));
         read.finish(|| {
             Some(Self {

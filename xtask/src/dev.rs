@@ -71,6 +71,7 @@ fn serve(
         databases: database.urls(),
         secrets: Secrets::load_or_make(place)?,
         upstream,
+        spool: place.private.join("spool"),
         site,
         // So that a key made by whoever signs in works at once.
         new_account_billing: "invoiced",

@@ -246,6 +246,18 @@ pub fn decide(facts: &Facts<'_>) -> Result<Admission, Denial> {
     })
 }
 
+/// The steps of a question about the key itself: whoever may present it may also learn why it does not serve.
+pub const STEPS_ABOUT_ITSELF: [Step; 5] =
+    [Step::Transport, Step::Credential, Step::Known, Step::Status, Step::Address];
+
+/// Decides a question about the key itself, which an expired, unpaid or used-up key may still ask. It takes nothing
+/// from any limit. A replaced secret whose time is over is nobody's all the same.
+pub fn decide_about_itself(facts: &Facts<'_>) -> Result<Admission, Denial> {
+    screen(facts, &STEPS_ABOUT_ITSELF)?;
+    retirement(facts).map_err(|refusal| Denial { step: Step::Expiry, refusal })?;
+    Ok(Admission { takes_rate_slot: false, reserves: Vec::new() })
+}
+
 /// Runs some of the steps, in the order given. For what needs a key's standing before the request is complete:
 /// steps 1-8 before a body is read, 4 and 5 again while a stream runs.
 pub fn screen(facts: &Facts<'_>, steps: &[Step]) -> Result<(), Denial> {
@@ -289,11 +301,14 @@ fn status(facts: &Facts<'_>) -> Result<(), Refusal> {
 }
 
 fn expiry(facts: &Facts<'_>) -> Result<(), Refusal> {
-    let (key, secret) = key_of(facts)?;
-    if key.expires_at.is_some_and(|end| end <= facts.now) {
+    if key_of(facts)?.0.expires_at.is_some_and(|end| end <= facts.now) {
         return Err(Refusal::KeyExpired);
     }
-    match secret {
+    retirement(facts)
+}
+
+fn retirement(facts: &Facts<'_>) -> Result<(), Refusal> {
+    match key_of(facts)?.1 {
         // The key lives on under its new secret; the old one is as dead as a revoked key.
         SecretState::Retiring(end) if end <= facts.now => Err(Refusal::InvalidApiKey),
         SecretState::Retiring(_) | SecretState::Current => Ok(()),

@@ -58,6 +58,10 @@ id!(
     SecretId
 );
 id!(
+    /// A limit of a key, a group or an account.
+    LimitId
+);
+id!(
     /// One request through the gateway (UUIDv7), and the primary key of its usage record.
     RequestId
 );

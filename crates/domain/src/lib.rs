@@ -5,15 +5,18 @@
 #![warn(missing_docs, unreachable_pub)]
 
 pub mod base62;
+pub mod client;
 pub mod decision;
 pub mod email;
 pub mod ids;
 pub mod key;
+pub mod limit;
 pub mod money;
+pub mod rate;
 pub mod refusal;
 pub mod rule;
 pub mod secret;
 pub mod sign_in;
 pub mod usage;
 
-pub use ids::{AccountId, GroupId, KeyId, RequestId, SecretId, UserId};
+pub use ids::{AccountId, GroupId, KeyId, LimitId, RequestId, SecretId, UserId};

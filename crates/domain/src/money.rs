@@ -71,6 +71,11 @@ pub struct Price {
 pub struct CostOutOfRange;
 
 impl Price {
+    /// The higher of the two input prices: what an input token costs at most, in nano-dollars per million.
+    pub const fn dearest_input(self) -> i64 {
+        if self.cached_input > self.input { self.cached_input } else { self.input }
+    }
+
     /// What `usage` costs: products in `i128`, rounded up once for the whole record.
     pub fn cost(self, usage: TokenUsage) -> Result<NanoUsd, CostOutOfRange> {
         let fresh = u64::from(usage.input.saturating_sub(usage.cached_input));

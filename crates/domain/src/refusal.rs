@@ -17,6 +17,8 @@ pub enum LimitKind {
     Tokens,
     /// The budget of the key's group, in nano-dollars.
     Group,
+    /// The account's balance or credit line, in nano-dollars.
+    Balance,
 }
 
 /// A limit that has no room for a request.
@@ -92,10 +94,15 @@ pub enum Refusal {
         /// In bytes.
         limit: u64,
     },
-    /// Not `application/json`.
-    UnsupportedMediaType,
+    /// The body is of another type than the endpoint takes.
+    UnsupportedMediaType {
+        /// The type it takes.
+        wanted: &'static str,
+    },
     /// The header block is too large.
     HeadersTooLarge,
+    /// The request's target is too long.
+    UriTooLong,
     /// The gateway cannot know the policy at the moment. Never an "allow", never a 401.
     PolicyUnavailable,
     /// The gateway has more work than it can account for.
@@ -111,7 +118,9 @@ impl Refusal {
     pub const fn status(&self) -> u16 {
         match self {
             Self::InvalidApiKey | Self::KeyDisabled | Self::KeyExpired => 401,
-            Self::BillingInactive | Self::InsufficientBalance => 402,
+            Self::BillingInactive
+            | Self::InsufficientBalance
+            | Self::LimitReached(LimitReached { kind: LimitKind::Balance, reserved: false, .. }) => 402,
             Self::HttpsRequired
             | Self::IpNotAllowed
             | Self::AccountInactive
@@ -124,7 +133,8 @@ impl Refusal {
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
             Self::BodyTooLarge { .. } => 413,
-            Self::UnsupportedMediaType => 415,
+            Self::UriTooLong => 414,
+            Self::UnsupportedMediaType { .. } => 415,
             Self::HeadersTooLarge => 431,
             Self::PolicyUnavailable | Self::Overloaded => 503,
             Self::UpstreamFailed => 502,
@@ -142,7 +152,11 @@ impl Refusal {
             | Self::GroupArchived
             | Self::InsufficientPermissions
             | Self::ModelNotAllowed { .. } => "permission_error",
-            Self::BillingInactive | Self::InsufficientBalance => "billing_error",
+            Self::BillingInactive
+            | Self::InsufficientBalance
+            | Self::LimitReached(LimitReached { kind: LimitKind::Balance, reserved: false, .. }) => {
+                "billing_error"
+            }
             Self::RateLimitExceeded { .. } | Self::LimitReached(_) => "rate_limit_error",
             Self::ModelNotFound { .. }
             | Self::InvalidRequest { .. }
@@ -150,8 +164,9 @@ impl Refusal {
             | Self::MethodNotAllowed
             | Self::RequestTimeout
             | Self::BodyTooLarge { .. }
-            | Self::UnsupportedMediaType
-            | Self::HeadersTooLarge => "invalid_request_error",
+            | Self::UnsupportedMediaType { .. }
+            | Self::HeadersTooLarge
+            | Self::UriTooLong => "invalid_request_error",
             Self::PolicyUnavailable | Self::Overloaded => "server_error",
             Self::UpstreamFailed | Self::UpstreamTimeout => "upstream_error",
         }
@@ -177,14 +192,16 @@ impl Refusal {
                 LimitKind::Cost => "cost_limit_exceeded",
                 LimitKind::Tokens => "token_limit_exceeded",
                 LimitKind::Group => "group_limit_exceeded",
+                LimitKind::Balance => "insufficient_balance",
             },
             Self::InvalidRequest { .. } => "invalid_request",
             Self::PathNotFound => "path_not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::RequestTimeout => "request_timeout",
             Self::BodyTooLarge { .. } => "body_too_large",
-            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::UnsupportedMediaType { .. } => "unsupported_media_type",
             Self::HeadersTooLarge => "headers_too_large",
+            Self::UriTooLong => "uri_too_long",
             Self::PolicyUnavailable => "policy_unavailable",
             Self::Overloaded => "overloaded",
             Self::UpstreamFailed => "upstream_failed",
@@ -224,8 +241,11 @@ impl Refusal {
             Self::BodyTooLarge { limit } => {
                 format!("The request body is larger than {} MiB.", limit / (1024 * 1024))
             }
-            Self::UnsupportedMediaType => "The request body must be application/json.".to_owned(),
+            Self::UnsupportedMediaType { wanted } => {
+                format!("The request body must be {wanted}, not compressed.")
+            }
             Self::HeadersTooLarge => "The request headers are too large.".to_owned(),
+            Self::UriTooLong => "The request's path and query are too long.".to_owned(),
             Self::PolicyUnavailable => {
                 "The service cannot check this API key at the moment. The key is not at fault; try again."
                     .to_owned()
@@ -278,6 +298,7 @@ fn limit_message(reached: LimitReached) -> String {
         LimitKind::Cost => format!("cost limit of {}", NanoUsd(reached.limit)),
         LimitKind::Tokens => format!("token limit of {}", reached.limit),
         LimitKind::Group => format!("group's budget of {}", NanoUsd(reached.limit)),
+        LimitKind::Balance => return balance_message(reached),
     };
     let when = match (reached.reserved, reached.resets_in) {
         (true, _) => "What is left of it is reserved by requests in flight; try again in 1 s.".to_owned(),
@@ -285,6 +306,15 @@ fn limit_message(reached: LimitReached) -> String {
         (false, None) => "It does not reset by itself; raise it in the console.".to_owned(),
     };
     format!("This API key's {what} is reached. {when}")
+}
+
+fn balance_message(reached: LimitReached) -> String {
+    if reached.reserved {
+        return "What is left of the account's balance is reserved by requests in flight; try again in 1 s."
+            .to_owned();
+    }
+    "The account's balance does not cover this request. Add credit in the console, or lower its output cap."
+        .to_owned()
 }
 
 #[cfg(test)]
@@ -310,6 +340,13 @@ mod tests {
             "This API key's cost limit of $5.00 is reached. It resets in 3600 s."
         );
         assert_eq!(reached(LimitKind::Tokens, None, false).retry_after(), None);
+        let balance = reached(LimitKind::Balance, None, false);
+        assert_eq!(
+            (balance.status(), balance.kind(), balance.code()),
+            (402, "billing_error", "insufficient_balance")
+        );
+        assert_eq!((balance.retry_after(), balance.should_retry()), (None, Some(false)));
+        assert_eq!(reached(LimitKind::Balance, None, true).status(), 429);
         let waiting = reached(LimitKind::Group, None, true);
         assert_eq!((waiting.retry_after(), waiting.should_retry()), (Some(1), None));
     }

@@ -14,8 +14,36 @@ impl Permission {
     pub const CHAT: &'static str = "chat:read";
     /// Make embeddings.
     pub const EMBEDDINGS: &'static str = "embeddings:read";
+    /// Continue texts with older models.
+    pub const COMPLETIONS: &'static str = "completions:read";
+    /// Ask for responses, the successor of chat.
+    pub const RESPONSES: &'static str = "responses:read";
+    /// Ask for messages, Anthropic's form of chat.
+    pub const MESSAGES: &'static str = "messages:read";
+    /// Make images.
+    pub const IMAGES: &'static str = "images:generate";
+    /// Turn text into speech.
+    pub const SPEECH: &'static str = "audio:speech";
+    /// Turn speech into text.
+    pub const TRANSCRIPTIONS: &'static str = "audio:transcribe";
+    /// Have texts judged for harm.
+    pub const MODERATIONS: &'static str = "moderations:read";
     /// List the models the key may use.
     pub const MODELS: &'static str = "models:list";
+
+    /// The whole catalogue, for lists of what a key may do.
+    pub const CATALOGUE: [&'static str; 10] = [
+        Self::CHAT,
+        Self::COMPLETIONS,
+        Self::RESPONSES,
+        Self::MESSAGES,
+        Self::EMBEDDINGS,
+        Self::IMAGES,
+        Self::SPEECH,
+        Self::TRANSCRIPTIONS,
+        Self::MODERATIONS,
+        Self::MODELS,
+    ];
 
     /// A permission by its name.
     pub fn new(name: &str) -> Self {
@@ -63,6 +91,14 @@ impl std::borrow::Borrow<str> for Permission {
 pub struct AddressRule(Allow<IpNet>);
 
 impl AddressRule {
+    /// How many networks are on the list; `None` where any address will do.
+    pub fn count(&self) -> Option<usize> {
+        match &self.0 {
+            Allow::Any => None,
+            Allow::Only(networks) => Some(networks.len()),
+        }
+    }
+
     /// Takes networks; an IPv4-mapped IPv6 network of /96 or longer counts as its IPv4 network.
     pub fn only(networks: impl IntoIterator<Item = IpNet>) -> Self {
         Self(Allow::Only(networks.into_iter().map(canonical_network).collect()))
@@ -78,7 +114,8 @@ impl AddressRule {
     }
 }
 
-fn canonical_network(network: IpNet) -> IpNet {
+/// An IPv4-mapped IPv6 network of /96 or longer as the IPv4 network it is.
+pub(crate) fn canonical_network(network: IpNet) -> IpNet {
     let IpNet::V6(v6) = network else { return network };
     let mapped = v6.addr().to_ipv4_mapped().filter(|_| v6.prefix_len() >= 96);
     mapped.and_then(|v4| ipnet::Ipv4Net::new(v4, v6.prefix_len() - 96).ok()).map_or(network, IpNet::V4)

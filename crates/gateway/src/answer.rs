@@ -1,6 +1,5 @@
 //! What a client gets: bodies, and the headers every answer carries.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -11,32 +10,41 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
 use crate::relay::Relay;
+use crate::router::ErrorDialect;
 
 /// The header that names the request, in every answer.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The body of an answer. It cannot fail: what goes wrong in a stream is said inside it.
+/// The header by which Anthropic's libraries name the request.
+const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+
+/// The body of an answer. What goes wrong in a stream of events is said inside it; other streams can only break off.
 #[derive(Debug)]
 pub enum AnswerBody {
     /// All of it.
     Whole(Bytes),
-    /// Events as the upstream sends them.
+    /// Events or bytes as the upstream sends them.
     Stream(Pin<Box<Relay>>),
 }
 
+/// The stream ends before its time, and its client must not take what it has for all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the stream is cut off")]
+pub struct CutOff;
+
 impl Body for AnswerBody {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = CutOff;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
         match &mut *self {
             Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::Stream(relay) => {
-                relay.as_mut().poll_next(context).map(|bytes| bytes.map(|b| Ok(Frame::data(b))))
+                relay.as_mut().poll_next(context).map(|next| next.map(|bytes| bytes.map(Frame::data)))
             }
         }
     }
@@ -84,5 +92,14 @@ pub fn text(status: StatusCode, body: &'static str, id: RequestId) -> Response<A
 fn name_request(headers: &mut HeaderMap, id: RequestId) {
     if let Ok(id) = HeaderValue::from_str(id.0.hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer())) {
         headers.insert(REQUEST_ID, id);
+    }
+}
+
+/// Names the request as the clients of `dialect` look for it, too.
+pub fn name_for(headers: &mut HeaderMap, dialect: ErrorDialect) {
+    if dialect == ErrorDialect::Anthropic
+        && let Some(id) = headers.get(REQUEST_ID).cloned()
+    {
+        headers.insert(ANTHROPIC_REQUEST_ID, id);
     }
 }

@@ -3,6 +3,7 @@
 //! Every problem is reported at once, by the name of its variable and never with a secret's value.
 
 mod check;
+mod edge;
 mod secret;
 
 use std::net::SocketAddr;
@@ -14,7 +15,12 @@ use domain::secret::{KeyPrefix, Pepper};
 use http::Uri;
 
 use self::check::Checker;
+pub use self::edge::{Edge, TlsFiles};
 pub use self::secret::Secret;
+use crate::router::Aliases;
+
+/// A smaller spool would be full before anybody could read the warning.
+const MIN_SPOOL_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Authenticates, decides, forwards, streams and meters every request to your model providers.
 ///
@@ -32,6 +38,8 @@ pub struct Args {
     /// Where to listen
     #[arg(long, env = "LISTEN_ADDR", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
     listen_addr: String,
+    #[command(flatten)]
+    edge: edge::EdgeArgs,
     /// What the console calls this gateway [default: the host's name]
     #[arg(long, env = "GATEWAY_NAME", value_name = "NAME")]
     gateway_name: Option<String>,
@@ -44,6 +52,9 @@ pub struct Args {
     /// What the API keys of this service begin with
     #[arg(long, env = "KEY_PREFIX", default_value = "sk-lk-", value_name = "PREFIX")]
     key_prefix: String,
+    /// Path prefixes that stand for /v1, separated by commas, for example /api/openai/v1
+    #[arg(long, env = "PATH_ALIASES", default_value = "", value_name = "PREFIXES")]
+    path_aliases: String,
     /// The provider's OpenAI-compatible base URL, for example https://api.openai.com/v1
     #[arg(long, env = "UPSTREAM_URL", value_name = "URL")]
     upstream_url: Option<String>,
@@ -53,6 +64,12 @@ pub struct Args {
     /// File that holds UPSTREAM_API_KEY
     #[arg(long, env = "UPSTREAM_API_KEY_FILE", value_name = "FILE")]
     upstream_api_key_file: Option<PathBuf>,
+    /// This gateway's own folder on a local disk that outlasts restarts: records of usage on their way to the database
+    #[arg(long, env = "SPOOL_DIR", value_name = "FOLDER")]
+    spool_dir: Option<String>,
+    /// The most the spool may hold, in bytes; at 80 % it warns, at 95 % requests are refused
+    #[arg(long, env = "SPOOL_MAX_BYTES", default_value = "1073741824", value_name = "BYTES")]
+    spool_max_bytes: String,
     /// How log lines are written
     #[arg(long, env = "LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
     log_format: String,
@@ -88,15 +105,38 @@ pub struct Upstream {
     pub key: Secret,
 }
 
+/// Where records wait until the database has them.
+#[derive(Clone, Debug)]
+pub struct SpoolSettings {
+    /// A folder of this gateway alone.
+    pub folder: PathBuf,
+    /// The most it may hold.
+    pub max_bytes: u64,
+}
+
 /// Bounds of time and number. Not settings: an operator has no better figures, but tests have.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Connections served at once.
     pub connections: usize,
+    /// Connections of one client (an IPv4 address or an IPv6 /64) served at once; behind a trusted proxy, its requests.
+    pub per_client: usize,
+    /// Requests served at once.
+    pub requests: usize,
+    /// A TLS handshake, from its first byte.
+    pub handshake: Duration,
+    /// Between two looks at the certificate's files.
+    pub certificate_poll: Duration,
+    /// How long the end of a connection may take to reach a client that has been told why.
+    pub farewell: Duration,
     /// From the first byte of a request to the end of its headers; also until a new connection's first byte.
     pub head: Duration,
     /// Between two requests of a connection.
     pub keep_alive: Duration,
+    /// Between two pieces of a request's body.
+    pub body_idle: Duration,
+    /// A request's whole body.
+    pub body: Duration,
     /// A whole exchange, streams included.
     pub exchange: Duration,
     /// Until a connection to the upstream stands.
@@ -109,7 +149,7 @@ pub struct Limits {
     pub staleness: Duration,
     /// Between two looks at the policy version.
     pub poll: Duration,
-    /// Requests whose usage is not in the database yet.
+    /// Requests in memory whose usage is not in the database yet; more of them wait in the spool.
     pub unsettled: usize,
     /// How long a stop may take.
     pub drain: Duration,
@@ -119,8 +159,15 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 4_096,
+            per_client: 256,
+            requests: 2_048,
+            handshake: Duration::from_secs(10),
+            certificate_poll: Duration::from_secs(5),
+            farewell: Duration::from_secs(2),
             head: Duration::from_secs(10),
             keep_alive: Duration::from_secs(75),
+            body_idle: Duration::from_secs(30),
+            body: Duration::from_mins(5),
             exchange: Duration::from_mins(15),
             connect: Duration::from_secs(5),
             answer: Duration::from_mins(5),
@@ -146,10 +193,16 @@ pub struct Config {
     pub pepper: Pepper,
     /// What keys begin with.
     pub prefix: KeyPrefix,
+    /// What stands for `/v1` beside it.
+    pub aliases: Aliases,
     /// Where requests go.
     pub upstream: Upstream,
+    /// Where records wait.
+    pub spool: SpoolSettings,
     /// What to log and how.
     pub logs: Logs,
+    /// What stands between it and its clients.
+    pub edge: Edge,
     /// Bounds of time and number.
     pub limits: Limits,
 }
@@ -173,8 +226,12 @@ impl Config {
         let base = check.base_url("UPSTREAM_URL", args.upstream_url);
         let listen =
             check.parsed("LISTEN_ADDR", &args.listen_addr, "an address and port such as 127.0.0.1:8080");
+        let edge = Edge::read(&mut check, args.edge, listen);
         let prefix = check.key_prefix("KEY_PREFIX", &args.key_prefix);
+        let aliases = check.aliases("PATH_ALIASES", &args.path_aliases);
         let name = check.name("GATEWAY_NAME", args.gateway_name);
+        let folder = check.folder("SPOOL_DIR", args.spool_dir);
+        let max_bytes = check.bytes("SPOOL_MAX_BYTES", &args.spool_max_bytes, MIN_SPOOL_BYTES);
         let logs = check.logs(&args.log_format, args.rust_log);
         let config = (|| {
             Some(Self {
@@ -183,8 +240,11 @@ impl Config {
                 name: name?,
                 pepper: Pepper::new(pepper?.expose().as_bytes(), 1),
                 prefix: prefix?,
+                aliases: aliases?,
                 upstream: Upstream { base: base?, key: key? },
+                spool: SpoolSettings { folder: folder?, max_bytes: max_bytes? },
                 logs: logs?,
+                edge: edge?,
                 limits: Limits::default(),
             })
         })();

@@ -1,12 +1,16 @@
-//! Finds the one credential of a request: `Authorization: Bearer`, and nowhere else.
+//! Finds the one credential of a request: `Authorization: Bearer`, or `x-api-key` where the route's clients send that.
 
 use domain::refusal::Refusal;
 use domain::secret::{KeyPrefix, PlainSecret};
 use http::header::{self, AsHeaderName};
 use http::request::Parts;
 
+use crate::router::ErrorDialect;
+
+/// Anthropic's clients send their key in this header.
+const X_API_KEY: &str = "x-api-key";
 /// Headers that other gateways take keys from. Beside an Authorization header they make two credentials.
-const OTHER_HEADERS: [&str; 2] = ["x-api-key", "api-key"];
+const OTHER_HEADERS: [&str; 2] = [X_API_KEY, "api-key"];
 
 /// What a request presents.
 #[derive(Debug)]
@@ -17,14 +21,12 @@ pub enum Presented {
     Nothing,
 }
 
-/// Reads the credential. Two of them are refused: which one counts would be a guess.
-pub fn read(parts: &Parts, prefix: &KeyPrefix) -> Result<Presented, Refusal> {
+/// Reads the credential, as the clients of `dialect` send it. Two of them are refused: which one counts would be a
+/// guess.
+pub fn read(parts: &Parts, prefix: &KeyPrefix, dialect: ErrorDialect) -> Result<Presented, Refusal> {
     let in_query = parts.uri.query().is_some_and(|query| mentions(query, prefix));
     if in_query {
-        tracing::warn!(
-            path = parts.uri.path(),
-            "an API key came in a query string: it is in somebody's logs now"
-        );
+        tracing::warn!("an API key came in a query string: it is in somebody's logs now");
     }
     let bearers = count(parts, header::AUTHORIZATION);
     let others: usize = OTHER_HEADERS.iter().map(|name| count(parts, *name)).sum();
@@ -32,7 +34,9 @@ pub fn read(parts: &Parts, prefix: &KeyPrefix) -> Result<Presented, Refusal> {
         let message = "The request has two credentials. Send one, as 'Authorization: Bearer'.".to_owned();
         return Err(Refusal::InvalidRequest { message, param: None });
     }
-    let secret = bearer(parts).and_then(|text| PlainSecret::parse(prefix, text).ok());
+    let takes_header = dialect == ErrorDialect::Anthropic;
+    let text = bearer(parts).or_else(|| if takes_header { plain(parts) } else { None });
+    let secret = text.and_then(|text| PlainSecret::parse(prefix, text).ok());
     Ok(secret.map_or(Presented::Nothing, Presented::Secret))
 }
 
@@ -44,6 +48,10 @@ fn bearer(parts: &Parts) -> Option<&str> {
     let value = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, rest) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| rest.trim_matches(' '))
+}
+
+fn plain(parts: &Parts) -> Option<&str> {
+    parts.headers.get(X_API_KEY)?.to_str().ok().map(|text| text.trim_matches(' '))
 }
 
 /// Whether a query string holds something that begins like a key, plain or percent-encoded.
@@ -86,10 +94,14 @@ mod tests {
     }
 
     fn read_from(uri: &str, headers: &[(&str, &str)]) -> Result<Presented, Refusal> {
+        read_as(ErrorDialect::OpenAi, uri, headers)
+    }
+
+    fn read_as(dialect: ErrorDialect, uri: &str, headers: &[(&str, &str)]) -> Result<Presented, Refusal> {
         let request = headers
             .iter()
             .fold(Request::builder().uri(uri), |request, (name, value)| request.header(*name, *value));
-        read(&request.body(()).unwrap().into_parts().0, &prefix())
+        read(&request.body(()).unwrap().into_parts().0, &prefix(), dialect)
     }
 
     fn is_secret(headers: &[(&str, &str)]) -> bool {
@@ -114,6 +126,21 @@ mod tests {
         assert!(!is_secret(&[("x-api-key", &plain)]));
         assert!(!is_secret(&[("cookie", &secret)]));
         assert!(!is_secret(&[]));
+    }
+
+    #[test]
+    fn anthropics_clients_may_use_their_header() {
+        let (plain, secret) = (secret(), format!("Bearer {}", secret()));
+        let read = |headers: &[(&str, &str)]| read_as(ErrorDialect::Anthropic, "/v1/messages", headers);
+        for one in [("x-api-key", plain.as_str()), ("authorization", &secret)] {
+            assert!(matches!(read(&[one]), Ok(Presented::Secret(_))), "{one:?}");
+        }
+        let elsewhere = [("api-key", plain.as_str()), ("x-api-key", "sk-ant-1"), ("x-api-key", &secret)];
+        for one in elsewhere {
+            assert!(matches!(read(&[one]), Ok(Presented::Nothing)), "{one:?}");
+        }
+        let both = [("authorization", secret.as_str()), ("x-api-key", &plain)];
+        assert!(matches!(read(&both), Err(Refusal::InvalidRequest { .. })));
     }
 
     #[test]

@@ -10,16 +10,21 @@
 //! | [`credential`], [`body`], [`prompt`] | what a request presents and asks for |
 //! | [`policy`] | what is enforced, in memory, and how fresh it is |
 //! | [`upstream`], [`relay`], [`sse`] | the provider, and streams on their way back |
+//! | [`limits`] | what may still be consumed: leases and reservations |
 //! | [`metering`] | what requests consume, on its way to the ledger |
-//! | [`answer`], [`mod@refusal`] | what a client gets |
+//! | [`metrics`] | what an operator may count |
+//! | [`answer`], [`about`], [`mod@refusal`] | what a client gets |
 #![warn(missing_docs, unreachable_pub)]
 
+pub mod about;
 pub mod answer;
 pub mod body;
 pub mod config;
 pub mod credential;
 pub mod edge;
+pub mod limits;
 pub mod metering;
+pub mod metrics;
 pub mod pipeline;
 pub mod policy;
 pub mod prompt;
@@ -27,6 +32,7 @@ pub mod refusal;
 pub mod relay;
 pub mod router;
 pub mod server;
+pub mod spool;
 pub mod sse;
 pub mod state;
 pub mod telemetry;

@@ -35,8 +35,15 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be watched")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be watched")?;
     let upstream = config.upstream.base.to_string();
+    let (tls, requires_tls) = (config.edge.tls.is_some(), config.edge.requires_tls);
     let gateway = Gateway::start(config, pool).await?;
-    tracing::info!(address = %gateway.address(), %upstream, "listening");
+    let metrics = gateway.metrics_address().map(tracing::field::display);
+    tracing::info!(address = %gateway.address(), %upstream, tls, metrics, "listening");
+    if !requires_tls && !gateway.address().ip().is_loopback() {
+        tracing::warn!(
+            "plain HTTP is accepted (REQUIRE_TLS=false): whoever shares this network can read API keys"
+        );
+    }
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

@@ -4,15 +4,17 @@
 //! made. Only that makes an [`Admitted`], and only an `Admitted` can be served.
 
 mod forward;
+mod own;
+mod reserve;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
 use domain::RequestId;
 use domain::decision::{
-    self, AccountPolicy, Admission, Billing, Credential, Demand, Facts, GroupPolicy, Model, Step,
+    self, AccountPolicy, Admission, Billing, Credential, Demand, Denial, Facts, GroupPolicy, Model, Step,
+    Transport,
 };
 use domain::refusal::Refusal;
 use domain::rule::Allow;
@@ -22,18 +24,22 @@ use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
-use serde::Serialize;
 
 use crate::answer::{self, AnswerBody};
 use crate::body::receive;
 use crate::credential::{self, Presented};
-use crate::metering::estimate;
-use crate::metering::journal::{Entry, Opening, Outcome};
+use crate::limits::Reservation;
+use crate::metering::journal::{Entry, Opening};
+use crate::metrics::Waits;
 use crate::policy::Standing;
-use crate::prompt::Prompt;
+use crate::prompt::{self, Prompt};
 use crate::refusal;
-use crate::router::{self, Forwarded, Probe, Route, Target};
+use crate::router::{self, ErrorDialect, Forwarded, Guard, Own, Probe, Route, Served, Target, UsageDialect};
+use crate::spool::Intake;
 use crate::state::State;
+
+/// What metrics call a request that is for no route.
+pub const NO_ROUTE: &str = "none";
 
 /// A request that the decision has let through and the journal has opened. Serving one takes this value.
 struct Admitted {
@@ -44,11 +50,24 @@ struct Admitted {
     _admission: Admission,
 }
 
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin {
+    /// What it is called from now on.
+    pub id: RequestId,
+    /// The client's address, derived from trusted hops only.
+    pub client: IpAddr,
+    /// Whether it came as it must.
+    pub transport: Transport,
+}
+
 /// A request on its way to a decision.
 struct Arrival {
     id: RequestId,
     client: IpAddr,
+    transport: Transport,
     at: Instant,
+    waits: Waits,
 }
 
 /// Where a request that was refused had got to, for the log.
@@ -65,20 +84,48 @@ impl From<Refusal> for Refused {
 }
 
 /// Answers one request, whatever it is.
-pub async fn serve(state: Arc<State>, client: IpAddr, request: Request<Incoming>) -> Response<AnswerBody> {
-    let arrival =
-        Arrival { id: RequestId(store::new_id()), client: client.to_canonical(), at: Instant::now() };
+pub async fn serve(state: Arc<State>, origin: Origin, request: Request<Incoming>) -> Response<AnswerBody> {
+    let Origin { id, client, transport } = origin;
+    let arrival = Arrival { id, client, transport, at: Instant::now(), waits: Waits::default() };
     let (parts, mut body) = request.into_parts();
     let mut response = match router::probe(&parts.method, parts.uri.path()) {
         Some(probe) => answer_probe(&state, probe, arrival.id),
-        None => match decide_and_serve(&state, &arrival, &parts, &mut body).await {
-            Ok(response) => response,
-            Err(refused) => refuse(&state, &arrival, &parts, &refused),
-        },
+        None => {
+            let response = answer(&state, &arrival, &parts, &mut body).await;
+            // What this request has settled outlasts the process before its client learns of it.
+            state.journal.flushed().await;
+            response
+        }
     };
-    if !body.is_end_stream() && !leave_in_peace(&parts.headers, &mut body).await {
+    // Who was too slow with his request gets no further time for it.
+    let is_patient = response.status() != StatusCode::REQUEST_TIMEOUT;
+    let is_done = body.is_end_stream() || is_patient && leave_in_peace(&parts.headers, &mut body).await;
+    if !is_done {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    response
+}
+
+/// Serves a request or refuses it, in the words of its path's clients, and counts it.
+async fn answer(
+    state: &Arc<State>,
+    arrival: &Arrival,
+    parts: &Parts,
+    body: &mut Incoming,
+) -> Response<AnswerBody> {
+    let target = router::target(&parts.method, parts.uri.path(), &state.aliases);
+    let errors = target.errors();
+    let route = match target {
+        Target::Route(route, _) => route.path,
+        Target::OtherMethod(_) | Target::Nothing => NO_ROUTE,
+    };
+    let (mut response, code) = match decide_and_serve(state, arrival, parts, body, target).await {
+        Ok(response) => (response, ""),
+        Err(refused) => (refuse(state, arrival, route, &refused, errors), refused.refusal.code()),
+    };
+    answer::name_for(response.headers_mut(), errors);
+    state.metrics.answered(route, response.status(), code);
+    state.metrics.took(arrival.at.elapsed().saturating_sub(arrival.waits.total()));
     response
 }
 
@@ -93,9 +140,12 @@ async fn decide_and_serve(
     arrival: &Arrival,
     parts: &Parts,
     body: &mut Incoming,
+    target: Target<'_>,
 ) -> Result<Response<AnswerBody>, Refused> {
-    let target = router::target(&parts.method, parts.uri.path());
-    let digest = match credential::read(parts, &state.prefix)? {
+    if arrival.transport != Transport::Accepted {
+        return Err(without_key(state, arrival, Credential::NotASecret).into());
+    }
+    let digest = match credential::read(parts, &state.prefix, target.errors())? {
         Presented::Secret(secret) => state.pepper.digest(&secret),
         Presented::Nothing => return Err(without_key(state, arrival, Credential::NotASecret).into()),
     };
@@ -103,15 +153,20 @@ async fn decide_and_serve(
         return Err(without_key(state, arrival, Credential::Unknown).into());
     };
     let key = standing.known.public_id.clone();
+    state.metrics.key_used(&key);
     let known = |refusal| Refused { refusal, key: Some(key.clone()), allow: None };
     match target {
-        Target::Route(route) => {
-            screen(state, arrival, &standing, route.permission(), &decision::STEPS[..8]).map_err(known)?;
-            serve_route(state, arrival, parts, body, route, digest).await.map_err(known)
-        }
-        Target::OtherMethod(allow) => {
+        Target::Route(route, tail) => match route.served {
+            Served::Here(own) => serve_here(state, arrival, route, own, &tail, digest).await.map_err(known),
+            Served::Upstream(forwarded) => {
+                screen(state, arrival, &standing, route.permission(), &decision::STEPS[..8])
+                    .map_err(known)?;
+                serve_upstream(state, arrival, parts, body, (route, forwarded), digest).await.map_err(known)
+            }
+        },
+        Target::OtherMethod(route) => {
             screen(state, arrival, &standing, "", &decision::STEPS[..7]).map_err(known)?;
-            Err(Refused { allow: Some(allow), ..known(Refusal::MethodNotAllowed) })
+            Err(Refused { allow: Some(route.method), ..known(Refusal::MethodNotAllowed) })
         }
         Target::Nothing => {
             screen(state, arrival, &standing, "", &decision::STEPS[..7]).map_err(known)?;
@@ -120,59 +175,92 @@ async fn decide_and_serve(
     }
 }
 
-async fn serve_route(
+async fn serve_here(
+    state: &State,
+    arrival: &Arrival,
+    route: &'static Route,
+    own: Own,
+    tail: &str,
+    digest: Digest,
+) -> Result<Response<AnswerBody>, Refusal> {
+    let admitted = admit(state, arrival, route, digest, None).await?;
+    match own {
+        Own::Models => Ok(own::models(state, arrival, admitted)),
+        Own::Model => own::model(state, arrival, admitted, tail),
+        Own::Key => Ok(own::key(state, arrival, admitted)),
+    }
+}
+
+async fn serve_upstream(
     state: &Arc<State>,
     arrival: &Arrival,
     parts: &Parts,
     body: &mut Incoming,
-    route: Route,
+    (route, forwarded): (&'static Route, Forwarded),
     digest: Digest,
 ) -> Result<Response<AnswerBody>, Refusal> {
-    let forwarded = match route {
-        Route::Models => {
-            let admitted = admit(state, arrival, route, digest, None)?;
-            return Ok(list_models(state, arrival, admitted));
-        }
-        Route::ChatCompletions => Forwarded::ChatCompletions,
-        Route::Embeddings => Forwarded::Embeddings,
-    };
-    require_json(&parts.headers)?;
-    let prompt = Prompt::read(receive::receive(body).await?, forwarded)?;
+    require_type(&parts.headers, prompt::content_type(forwarded.body))?;
+    let receiving = receive::receive(body, prompt::max_bytes(forwarded.body), &state.limits);
+    let bytes = arrival.waits.during(receiving).await?;
+    let mut prompt = Prompt::read(bytes, forwarded, parts.headers.get(header::CONTENT_TYPE)).await?;
     // A body takes time to arrive, so the key is looked up again: the decision is made on what is true now.
-    let admitted = admit(state, arrival, route, digest, Some(&prompt))?;
-    forward::forward(state, arrival.id, admitted, forwarded, &parts.headers, prompt).await
+    let admitted = admit(state, arrival, route, digest, Some((&mut prompt, forwarded.usage))).await?;
+    let way = forward::Way {
+        id: arrival.id,
+        waits: &arrival.waits,
+        route: forwarded,
+        errors: route.errors,
+        headers: &parts.headers,
+    };
+    forward::forward(state, way, admitted, prompt).await
 }
 
 /// Makes the whole decision and opens the request.
-fn admit(
+async fn admit(
     state: &State,
     arrival: &Arrival,
-    route: Route,
+    route: &'static Route,
     digest: Digest,
-    prompt: Option<&Prompt>,
+    prompt: Option<(&mut Prompt, UsageDialect)>,
 ) -> Result<Admitted, Refusal> {
     let standing = state.policy.find(&digest)?.ok_or(Refusal::InvalidApiKey)?;
-    let model = prompt.and_then(|prompt| state.policy.model(prompt.model()));
-    let named = match (prompt, &model) {
+    let name = prompt.as_ref().map(|(prompt, _)| prompt.model().to_owned());
+    let estimated_input = prompt.as_ref().map_or(0, |(prompt, _)| prompt.estimated_input());
+    let model = name.as_deref().and_then(|name| state.policy.model(name));
+    let named = match (&name, &model) {
         (None, _) => Model::None,
         (Some(_), Some(model)) => Model::Offered(&model.id),
-        (Some(prompt), None) => Model::NotOffered(prompt.model()),
+        (Some(name), None) => Model::NotOffered(name),
     };
     let now = state.policy.now();
     let demand = Demand { permission: route.permission(), model: named };
-    let facts = standing.facts(arrival.client, now, demand);
-    let admission = decision::decide(&facts).map_err(|denial| denial.refusal)?;
-    let entry = state.journal.open(Opening {
+    let facts = Facts { transport: arrival.transport, ..standing.facts(arrival.client, now, demand) };
+    let decided = match (route.guard, prompt, &model) {
+        (Guard::Permission(_), Some((prompt, usage)), Some(model)) => {
+            let request = reserve::Bound { model, prompt, usage };
+            reserve::reserve(&state.leases, &standing, facts, request).await
+        }
+        (Guard::Permission(_), ..) => without_reservation(decision::decide(&facts)),
+        (Guard::Itself, ..) => without_reservation(decision::decide_about_itself(&facts)),
+    };
+    let (admission, reservation) = decided?;
+    let opening = Opening {
         request: arrival.id,
         known: standing.known.clone(),
         model,
-        route: route.path(),
+        route: route.path,
         client: arrival.client,
         at: now,
         arrived: arrival.at,
-        estimated_input: prompt.map_or(0, |prompt| estimate::input(prompt.len(), prompt.embedded())),
-    })?;
+        estimated_input,
+        reserved: reservation.reserved(),
+    };
+    let entry = state.journal.open(opening, reservation)?;
     Ok(Admitted { entry, digest, standing, client: arrival.client, _admission: admission })
+}
+
+fn without_reservation(decided: Result<Admission, Denial>) -> Result<(Admission, Reservation), Refusal> {
+    decided.map(|admission| (admission, Reservation::default())).map_err(|denial| denial.refusal)
 }
 
 fn screen(
@@ -183,7 +271,8 @@ fn screen(
     steps: &[Step],
 ) -> Result<(), Refusal> {
     let demand = Demand { permission, model: Model::None };
-    let facts = standing.facts(arrival.client, state.policy.now(), demand);
+    let facts =
+        Facts { transport: arrival.transport, ..standing.facts(arrival.client, state.policy.now(), demand) };
     decision::screen(&facts, steps).map_err(|denial| denial.refusal)
 }
 
@@ -191,7 +280,7 @@ fn screen(
 fn without_key(state: &State, arrival: &Arrival, credential: Credential<'_>) -> Refusal {
     let group = GroupPolicy { archived: false, permissions: Allow::Any, models: Allow::Any };
     let facts = Facts {
-        transport: decision::Transport::Accepted,
+        transport: arrival.transport,
         credential,
         account: AccountPolicy { suspended: false, billing: Billing::Active },
         group: &group,
@@ -205,25 +294,33 @@ fn without_key(state: &State, arrival: &Arrival, credential: Credential<'_>) -> 
     decision::decide(&facts).err().map_or(Refusal::InvalidApiKey, |denial| denial.refusal)
 }
 
-fn require_json(headers: &HeaderMap) -> Result<(), Refusal> {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+fn require_type(headers: &HeaderMap, wanted: &'static str) -> Result<(), Refusal> {
+    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
+    let value = values.next().filter(|_| values.next().is_none()).and_then(|value| value.to_str().ok());
     let essence = value.and_then(|value| value.split(';').next()).map(str::trim);
-    let is_json = essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"));
+    let fits = essence.is_some_and(|essence| essence.eq_ignore_ascii_case(wanted));
     // A compressed body would be checked here and read there as two different things.
     let is_plain = headers.get(header::CONTENT_ENCODING).is_none_or(|encoding| encoding == "identity");
-    if is_json && is_plain { Ok(()) } else { Err(Refusal::UnsupportedMediaType) }
+    if fits && is_plain { Ok(()) } else { Err(Refusal::UnsupportedMediaType { wanted }) }
 }
 
-fn refuse(state: &State, arrival: &Arrival, parts: &Parts, refused: &Refused) -> Response<AnswerBody> {
+fn refuse(
+    state: &State,
+    arrival: &Arrival,
+    route: &'static str,
+    refused: &Refused,
+    errors: ErrorDialect,
+) -> Response<AnswerBody> {
     let Refused { refusal, key, allow } = refused;
     let (request_id, code, status) = (arrival.id, refusal.code(), refusal.status());
+    // Never the path itself: it is the client's text, and people put keys into base URLs.
     if let Some(key) = key {
-        tracing::info!(%request_id, %key, code, status, path = parts.uri.path(), "refused");
+        tracing::info!(%request_id, %key, code, status, route, "refused");
     } else {
         // Anybody can send a wrong key as often as he likes; that must not fill the log.
         tracing::debug!(%request_id, code, status, client = %arrival.client, "refused");
     }
-    let mut response = refusal::answer(refusal, arrival.id, &state.prefix);
+    let mut response = refusal::answer(refusal, arrival.id, &state.prefix, errors);
     if let Some(allow) = allow {
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
     }
@@ -233,6 +330,9 @@ fn refuse(state: &State, arrival: &Arrival, parts: &Parts, refused: &Refused) ->
 fn answer_probe(state: &State, probe: Probe, id: RequestId) -> Response<AnswerBody> {
     match probe {
         Probe::Health => answer::text(StatusCode::OK, "ok\n", id),
+        Probe::Readiness if state.stopping.is_cancelled() => {
+            answer::text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n", id)
+        }
         Probe::Readiness if !state.policy.is_fresh() => {
             answer::text(StatusCode::SERVICE_UNAVAILABLE, "the policy is not loaded or too old\n", id)
         }
@@ -240,38 +340,9 @@ fn answer_probe(state: &State, probe: Probe, id: RequestId) -> Response<AnswerBo
             let text = "this machine's clock and the database's disagree\n";
             answer::text(StatusCode::SERVICE_UNAVAILABLE, text, id)
         }
-        Probe::Readiness => answer::text(StatusCode::OK, "ready\n", id),
+        Probe::Readiness => match state.journal.intake() {
+            Intake::Open => answer::text(StatusCode::OK, "ready\n", id),
+            intake => answer::text(StatusCode::SERVICE_UNAVAILABLE, intake.reason(), id),
+        },
     }
-}
-
-#[derive(Serialize)]
-struct ModelList<'a> {
-    object: &'static str,
-    data: Vec<ModelEntry<'a>>,
-}
-
-#[derive(Serialize)]
-struct ModelEntry<'a> {
-    id: &'a str,
-    object: &'static str,
-    created: i64,
-    owned_by: &'static str,
-}
-
-/// The models on offer that this key may use.
-fn list_models(state: &State, arrival: &Arrival, mut admitted: Admitted) -> Response<AnswerBody> {
-    let models = state.policy.models();
-    let entries =
-        models.iter().filter(|model| admitted.standing.may_use(&model.id)).map(|model| ModelEntry {
-            id: &model.id,
-            object: "model",
-            created: model.created_at.unix_timestamp(),
-            owned_by: "latchkey",
-        });
-    let list = ModelList { object: "list", data: entries.collect() };
-    // Strings and numbers always serialise.
-    let body = serde_json::to_vec(&list).map(Bytes::from).unwrap_or_default();
-    admitted.entry.first_byte();
-    admitted.entry.settle(Outcome::nothing(200));
-    answer::json(StatusCode::OK, body, arrival.id)
 }

@@ -12,9 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
-use domain::decision::{
-    self, AccountPolicy, Credential, Demand, Facts, GroupPolicy, KeyPolicy, SecretState, Step,
-};
+use domain::decision::{self, Credential, Demand, Facts, SecretState, Step};
 use domain::refusal::Refusal;
 use domain::secret::Digest;
 use store::models::Model;
@@ -24,7 +22,8 @@ use tokio::sync::watch;
 pub use self::clock::Clock;
 pub use self::feed::Feed;
 pub use self::set::Known;
-use self::set::Set;
+use self::set::{Account, Group, Set};
+use crate::limits::Terms;
 
 /// The policy in force.
 #[derive(Debug)]
@@ -43,10 +42,11 @@ pub struct Policy {
 pub struct Standing {
     /// The secret and its key.
     pub known: Arc<Known>,
-    key: KeyPolicy,
     secret: SecretState,
-    account: AccountPolicy,
-    group: GroupPolicy,
+    account: Arc<Account>,
+    group: Arc<Group>,
+    /// The key's own.
+    limits: Box<[Terms]>,
 }
 
 impl Standing {
@@ -59,9 +59,9 @@ impl Standing {
     ) -> Facts<'a> {
         Facts {
             transport: decision::Transport::Accepted,
-            credential: Credential::Known(&self.key, self.secret),
-            account: self.account,
-            group: &self.group,
+            credential: Credential::Known(&self.known.policy, self.secret),
+            account: self.account.policy,
+            group: &self.group.policy,
             client,
             now,
             demand,
@@ -70,9 +70,24 @@ impl Standing {
         }
     }
 
+    /// What is decided about the key alone.
+    pub fn key(&self) -> &decision::KeyPolicy {
+        &self.known.policy
+    }
+
+    /// Whether the key and its group have a permission.
+    pub fn may(&self, permission: &str) -> bool {
+        self.key().permissions.allows(permission) && self.group.policy.permissions.allows(permission)
+    }
+
     /// Whether this key may use a model.
     pub fn may_use(&self, model: &str) -> bool {
-        decision::may_use_model(&self.key, &self.group, model)
+        decision::may_use_model(&self.known.policy, &self.group.policy, model)
+    }
+
+    /// Every limit that applies: the key's, its group's, its account's.
+    pub fn limits(&self) -> impl Iterator<Item = &Terms> {
+        self.limits.iter().chain(&self.group.limits).chain(&self.account.limits)
     }
 }
 
@@ -102,6 +117,21 @@ impl Policy {
     /// Whether the set is loaded and fresh.
     pub fn is_fresh(&self) -> bool {
         self.elapsed(Instant::now()) < self.usable_until.load(Ordering::Acquire)
+    }
+
+    /// The version in force; 0 before it is loaded.
+    pub fn version(&self) -> i64 {
+        self.read().version
+    }
+
+    /// How long ago the set was last known to be in force; zero before it was loaded.
+    pub fn age(&self) -> Duration {
+        let usable_until = self.usable_until.load(Ordering::Acquire);
+        if usable_until == 0 {
+            return Duration::ZERO;
+        }
+        let now = Duration::from_millis(self.elapsed(Instant::now()));
+        (now + self.staleness).saturating_sub(Duration::from_millis(usable_until))
     }
 
     /// What is known about a secret; `None` is a certain "nothing".

@@ -1,45 +1,45 @@
-//! A JSON request as the gateway reads it: which model, streamed or not, and nothing it has no need to know.
+//! A request as the gateway reads it: which model, how much output at most, streamed or not, and nothing it has no
+//! need to know.
+
+mod clamp;
+mod fields;
+mod form;
+mod reading;
+mod tools;
+
+use std::ops::Range;
 
 use bytes::Bytes;
 use domain::refusal::Refusal;
-use std::ops::Range;
+use http::HeaderValue;
 
+pub use self::clamp::{Asked, Clamp};
+use self::fields::{invalid, read_flag, refusal_of};
+use self::reading::{Reading, reading_of};
 use crate::body::scan::{Embedded, Flaw, Object, unquote};
 use crate::body::splice::{Edit, Pieces};
-use crate::router::Forwarded;
+use crate::metering::estimate;
+use crate::router::{BodyDialect, Forwarded};
 
-/// Fields by which a request could choose a model or a host past the checks, here or in a gateway behind this one.
-/// Compared without regard to case.
-const FORBIDDEN: [&str; 26] = [
-    "api_base",
-    "api_key",
-    "api_type",
-    "api_url",
-    "api_version",
-    "azure_endpoint",
-    "base_url",
-    "content_policy_fallbacks",
-    "context_window_fallbacks",
-    "custom_llm_provider",
-    "deployment_id",
-    "endpoint",
-    "engine",
-    "extra_body",
-    "extra_headers",
-    "fallback",
-    "fallback_models",
-    "fallbacks",
-    "host",
-    "model_list",
-    "models",
-    "organization",
-    "provider",
-    "route",
-    "router",
-    "user_config",
-];
 /// No model's name is longer.
 const MAX_MODEL: usize = 200;
+const MIB: usize = 1024 * 1024;
+
+/// The largest body of a route, in bytes.
+pub fn max_bytes(body: BodyDialect) -> usize {
+    match body {
+        BodyDialect::Images | BodyDialect::Transcriptions => 32 * MIB,
+        _ => 10 * MIB,
+    }
+}
+
+/// The content type a route takes.
+pub fn content_type(body: BodyDialect) -> &'static str {
+    match body {
+        BodyDialect::Transcriptions => "multipart/form-data",
+        _ => "application/json",
+    }
+}
 
 /// A checked request.
 #[derive(Debug)]
@@ -47,28 +47,48 @@ pub struct Prompt {
     body: Bytes,
     model: String,
     model_place: Range<usize>,
+    model_form: ModelForm,
     /// The edit that asks the upstream for a usage event the client did not ask for.
     usage_edit: Option<Edit>,
+    caps: clamp::Caps,
+    unbounded: Option<&'static str>,
     embedded: Embedded,
 }
 
+/// How a model's name is written in the body.
+#[derive(Clone, Copy, Debug)]
+enum ModelForm {
+    Json,
+    Text,
+}
+
 impl Prompt {
-    /// Checks a body for `route`.
-    pub fn read(body: Bytes, route: Forwarded) -> Result<Self, Refusal> {
+    /// Checks a body for `route`. `content_type` is the request's, which a form needs to be read.
+    pub async fn read(
+        body: Bytes,
+        route: Forwarded,
+        content_type: Option<&HeaderValue>,
+    ) -> Result<Self, Refusal> {
+        match route.body {
+            BodyDialect::Transcriptions => form::read(body, content_type).await,
+            dialect => Self::read_json(body, reading_of(dialect)),
+        }
+    }
+
+    fn read_json(body: Bytes, reading: &Reading) -> Result<Self, Refusal> {
         let object = Object::read(&body).map_err(refusal_of)?;
-        if let Some(field) = object.fields().iter().find(|field| is_forbidden(&field.name)) {
-            return Err(invalid(
-                &field.name,
-                format!("The field '{}' is not accepted here.", shown(&field.name)),
-            ));
+        if let Some(field) = object.fields().iter().find(|field| fields::is_forbidden(&field.name)) {
+            return Err(fields::not_accepted(&field.name));
         }
         let (model, model_place) = read_model(&object)?;
-        let usage_edit = match route {
-            Forwarded::ChatCompletions => read_usage_edit(&object)?,
-            Forwarded::Embeddings => None,
-        };
+        reading.check(&object)?;
+        let usage_edit = if reading.asks_for_usage { read_usage_edit(&object)? } else { None };
+        let caps = clamp::Caps::read(&object, reading)?;
         let embedded = object.embedded();
-        Ok(Self { body, model, model_place, usage_edit, embedded })
+        let pointing = (embedded.remote > 0).then_some("a file or image that is somewhere else");
+        let unbounded = reading.unbounded(&object)?.or(pointing);
+        let model_form = ModelForm::Json;
+        Ok(Self { body, model, model_place, model_form, usage_edit, caps, unbounded, embedded })
     }
 
     /// The model as the client named it.
@@ -81,6 +101,27 @@ impl Prompt {
         self.usage_edit.is_some()
     }
 
+    /// How much output the client asked for.
+    pub fn asked(&self) -> Asked {
+        self.caps.asked()
+    }
+
+    /// Why nobody can say beforehand what this may cost, whatever its output cap: earlier turns that are kept at the
+    /// provider, tools that run there, files and pictures that are somewhere else. `None` where its bytes are all.
+    pub fn unbounded(&self) -> Option<&'static str> {
+        self.unbounded
+    }
+
+    /// Lowers what the client asked for, or sets what it left open. Only the last clamp counts.
+    pub fn clamp(&mut self, to: Clamp) {
+        self.caps.clamp(to);
+    }
+
+    /// What a clamp has changed, for a response header: `max_tokens=100, n=1`.
+    pub fn clamped(&self) -> Option<String> {
+        self.caps.told()
+    }
+
     /// Bytes of the body.
     pub fn len(&self) -> usize {
         self.body.len()
@@ -91,6 +132,14 @@ impl Prompt {
         self.body.is_empty()
     }
 
+    /// Input tokens to charge where the upstream does not say.
+    pub fn estimated_input(&self) -> u32 {
+        match self.model_form {
+            ModelForm::Json => estimate::input(self.len(), self.embedded),
+            ModelForm::Text => estimate::speech_input(self.len(), self.embedded),
+        }
+    }
+
     /// What of it is files.
     pub fn embedded(&self) -> Embedded {
         self.embedded
@@ -98,9 +147,13 @@ impl Prompt {
 
     /// The body for an upstream that calls the model `upstream_model`: as received, but for the edits.
     pub fn for_upstream(self, upstream_model: &str) -> Pieces {
-        let mut edits = Vec::from_iter(self.usage_edit);
+        let mut edits = self.caps.edits();
+        edits.extend(self.usage_edit);
         if upstream_model != self.model {
-            let name = serde_json::to_vec(upstream_model).unwrap_or_default();
+            let name = match self.model_form {
+                ModelForm::Json => serde_json::to_vec(upstream_model).unwrap_or_default(),
+                ModelForm::Text => upstream_model.as_bytes().to_vec(),
+            };
             edits.push(Edit::replace(self.model_place, name));
         }
         Pieces::splice(&self.body, edits)
@@ -111,10 +164,15 @@ fn read_model(object: &Object<'_>) -> Result<(String, Range<usize>), Refusal> {
     let missing = || invalid("model", "The field 'model' is missing or not a string.".to_owned());
     let field = object.get("model").ok_or_else(missing)?;
     let name = unquote(field.value).filter(|name| !name.is_empty()).ok_or_else(missing)?;
+    check_model(&name)?;
+    Ok((name.into_owned(), field.place.clone()))
+}
+
+fn check_model(name: &str) -> Result<(), Refusal> {
     if name.len() > MAX_MODEL {
         return Err(invalid("model", "The model's name is too long.".to_owned()));
     }
-    Ok((name.into_owned(), field.place.clone()))
+    Ok(())
 }
 
 /// What to change so that a streamed answer ends with its usage; nothing where it does already or is not streamed.
@@ -146,33 +204,6 @@ fn ask_for_usage(object: &Object<'_>) -> Edit {
         // The object has a model, so something follows.
         None => Edit::insert(object.inside(), "\"stream_options\":{\"include_usage\":true},"),
     }
-}
-
-fn read_flag(object: &Object<'_>, name: &str, param: &str) -> Result<bool, Refusal> {
-    match object.get(name).map(|field| field.value) {
-        Some("true") => Ok(true),
-        Some("false" | "null") | None => Ok(false),
-        Some(_) => Err(invalid(param, format!("The field '{name}' must be true or false."))),
-    }
-}
-
-fn is_forbidden(name: &str) -> bool {
-    FORBIDDEN.iter().any(|forbidden| forbidden.eq_ignore_ascii_case(name))
-}
-
-fn refusal_of(flaw: Flaw) -> Refusal {
-    let message = flaw.to_string();
-    let param = if let Flaw::Duplicate { field } = flaw { Some(shown(&field)) } else { None };
-    Refusal::InvalidRequest { message, param }
-}
-
-/// A name from the request, fit for a message.
-fn shown(name: &str) -> String {
-    name.chars().take(64).collect()
-}
-
-fn invalid(param: &str, message: String) -> Refusal {
-    Refusal::InvalidRequest { message, param: Some(shown(param)) }
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! A stream of events on its way from the upstream to the client: passed on frame by frame, read as it passes, ended
-//! early when it must be.
+//! A stream on its way from the upstream to the client: events passed on frame by frame, sound as it comes, read as it
+//! passes, ended early when it must be.
 //!
 //! Whatever ends it settles its request: the last event, the upstream's death, a revoked key, or the client, whose
 //! leaving drops the relay and with it the upstream's connection.
@@ -17,11 +17,11 @@ use http_body::Body;
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::metering::estimate;
+use crate::answer::CutOff;
 use crate::metering::journal::{Entry, Outcome, client_closed};
 use crate::refusal;
-use crate::sse::frame;
-use crate::sse::meter::{Fate, Meter};
+use crate::router::ErrorDialect;
+use crate::sse::meter::{Consumed, Fate, Meter};
 use crate::sse::splitter::{Part, Splitter};
 
 /// Resolves when the stream's key is refused.
@@ -31,59 +31,95 @@ pub type Revocation = Pin<Box<dyn Future<Output = Refusal> + Send>>;
 pub struct Relay {
     /// Gone once the stream is over; dropping it aborts what the upstream is still sending.
     upstream: Option<Incoming>,
-    splitter: Splitter,
+    /// Cuts events; bytes of other kinds pass as they come.
+    splitter: Option<Splitter>,
     meter: Meter,
+    media_type: String,
     ready: VecDeque<Bytes>,
+    /// The client must see that its bytes are not all.
+    cut_off: bool,
     /// Whether the last frame was kept, and with it the end of its line.
     removed_last: bool,
     entry: Entry,
+    /// What must have happened before anything more goes out.
+    settling: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     revocation: Revocation,
     idle: Pin<Box<Sleep>>,
     idle_limit: Duration,
     heard: Instant,
     prefix: KeyPrefix,
+    errors: ErrorDialect,
+}
+
+/// What streams by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Server-sent events.
+    Events,
+    /// Anything else, of this media type.
+    Bytes(String),
 }
 
 /// What a relay needs beside the upstream's body.
 pub struct Terms {
     /// The request it belongs to.
     pub entry: Entry,
-    /// The gateway, not the client, asked for the usage event.
-    pub usage_is_injected: bool,
+    /// Reads what passes.
+    pub meter: Meter,
+    /// What passes.
+    pub kind: Kind,
     /// Ends the stream when its key is refused.
     pub revocation: Revocation,
     /// The longest silence of the upstream.
     pub idle_limit: Duration,
     /// For messages.
     pub prefix: KeyPrefix,
+    /// How the client reads them.
+    pub errors: ErrorDialect,
 }
 
 impl Relay {
     /// Starts to relay.
     pub fn new(upstream: Incoming, terms: Terms) -> Self {
+        let (splitter, media_type) = match terms.kind {
+            Kind::Events => (Some(Splitter::default()), String::new()),
+            Kind::Bytes(media_type) => (None, media_type),
+        };
         Self {
             upstream: Some(upstream),
-            splitter: Splitter::default(),
-            meter: Meter::new(terms.usage_is_injected),
+            splitter,
+            meter: terms.meter,
+            media_type,
             ready: VecDeque::new(),
+            cut_off: false,
             removed_last: false,
             entry: terms.entry,
+            settling: None,
             revocation: terms.revocation,
             idle: Box::pin(sleep(terms.idle_limit)),
             idle_limit: terms.idle_limit,
             heard: Instant::now(),
             prefix: terms.prefix,
+            errors: terms.errors,
         }
     }
 
     /// The next bytes for the client; `None` at the end.
-    pub fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    pub fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, CutOff>>> {
         loop {
+            if let Some(settling) = &mut self.settling {
+                ready!(settling.as_mut().poll(context));
+                self.settling = None;
+            }
             if let Some(bytes) = self.ready.pop_front() {
-                return Poll::Ready(Some(bytes));
+                return Poll::Ready(Some(Ok(bytes)));
             }
             if self.upstream.is_none() {
-                return Poll::Ready(None);
+                let cut_off = std::mem::take(&mut self.cut_off);
+                return Poll::Ready(cut_off.then_some(Err(CutOff)));
             }
             if let Poll::Ready(refusal) = self.revocation.as_mut().poll(context) {
                 self.cut(&refusal);
@@ -132,6 +168,11 @@ impl Relay {
 
     fn pass(&mut self, data: Bytes) {
         let Self { splitter, meter, ready, removed_last, .. } = self;
+        let Some(splitter) = splitter else {
+            meter.count_bytes(&data);
+            ready.push_back(data);
+            return self.entry.first_byte();
+        };
         let mut is_last = false;
         splitter.push(data, |part| match part {
             Part::Frame(bytes) => {
@@ -147,8 +188,9 @@ impl Relay {
                     ready.push_back(bytes);
                 }
             }
-            Part::Oversized(bytes) => {
-                meter.count(&bytes);
+            Part::Oversized { bytes, is_end } => {
+                is_last |= meter.read_large(&bytes, is_end) == Fate::Last;
+                *removed_last = false;
                 ready.push_back(bytes);
             }
         });
@@ -164,34 +206,39 @@ impl Relay {
     /// The upstream has sent everything.
     fn finish(&mut self) {
         self.upstream = None;
-        let rest = std::mem::take(&mut self.splitter).finish();
+        let rest = self.splitter.take().map(Splitter::finish).unwrap_or_default();
         if !rest.is_empty() {
-            self.meter.count(&rest);
+            self.meter.count_bytes(&rest);
             self.ready.push_back(rest);
         }
         self.settle(200, false);
     }
 
-    /// Ends the stream with an error event, and the upstream's work with it.
+    /// Ends the stream, and the upstream's work with it: with an error event, or where there are none abruptly.
     fn cut(&mut self, refusal: &Refusal) {
         self.upstream = None;
-        if !self.splitter.is_between_frames() {
-            // Half a frame has gone out: end it, so that the error is an event of its own.
-            self.ready.push_back(Bytes::from_static(b"\n\n"));
+        match &self.splitter {
+            Some(splitter) => {
+                if !splitter.is_between_frames() {
+                    // Half a frame has gone out: end it, so that the error is an event of its own.
+                    self.ready.push_back(Bytes::from_static(b"\n\n"));
+                }
+                let event = refusal::event(refusal, self.entry.request(), &self.prefix, self.errors);
+                self.ready.push_back(event);
+            }
+            None => self.cut_off = true,
         }
-        let body = refusal::body(refusal, self.entry.request(), &self.prefix);
-        self.ready.push_back(frame::event(&body));
         tracing::info!(request_id = %self.entry.request(), code = refusal.code(), "a stream was ended early");
         self.settle(refusal.status(), true);
     }
 
     fn settle(&mut self, status: u16, interrupted: bool) {
-        let (events, bytes) = self.meter.emitted();
-        let reported = self.meter.usage();
-        let usage = reported.unwrap_or_else(|| {
-            estimate::usage(self.entry.estimated_input(), estimate::output(events, bytes))
-        });
-        self.entry.settle(Outcome { status, usage, estimated: reported.is_none(), interrupted });
+        let Consumed { usage, estimated } =
+            self.meter.consumed(self.entry.estimated_input(), &self.media_type);
+        self.entry.settle(Outcome { status, usage, estimated, interrupted });
+        if let Some(settling) = self.entry.to_wait_for() {
+            self.settling = Some(Box::pin(settling));
+        }
     }
 }
 

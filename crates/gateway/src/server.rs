@@ -11,10 +11,15 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::edge::tls::{Certificate, CertificateError};
 use crate::edge::{self, Stop};
+use crate::limits::Limits;
 use crate::metering::journal::Journal;
 use crate::metering::writer::Writer;
+use crate::metrics::{self, Metrics, Sources};
 use crate::policy::{Feed, Policy};
+use crate::spool::Spool;
+use crate::spool::folder::FolderError;
 use crate::state::State;
 use crate::upstream::{SetupError, Upstream};
 
@@ -27,6 +32,12 @@ pub enum StartError {
     /// The upstream's settings are unusable.
     #[error(transparent)]
     Upstream(#[from] SetupError),
+    /// The certificate is unusable.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// The spool's folder cannot be used.
+    #[error(transparent)]
+    Spool(#[from] FolderError),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {error}")]
     Listen {
@@ -41,45 +52,79 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Gateway {
     address: SocketAddr,
+    metrics_address: Option<SocketAddr>,
     stop: Stop,
     /// Set when no request will be opened any more.
     closing: CancellationToken,
     drain: Duration,
     feed: Feed,
+    leases: Arc<Limits>,
+    spool: Arc<Spool>,
+    /// Set when nothing will be written to the spool any more.
+    spool_done: CancellationToken,
     edge: JoinHandle<()>,
     writer: JoinHandle<()>,
+    tending: JoinHandle<()>,
     feeding: JoinHandle<()>,
+    /// The reader of metrics and the follower of the certificate, where there are such.
+    helpers: Vec<JoinHandle<()>>,
 }
 
 impl Gateway {
-    /// Starts to listen, and to look for the database. Until the policy is loaded every key is answered with a 503.
+    /// Takes the spool, starts to listen, and to look for the database. Until the policy is loaded and the spool
+    /// replayed every key is answered with a 503.
     pub async fn start(config: Config, pool: PgPool) -> Result<Self, StartError> {
         let limits = config.limits;
         let upstream = Upstream::new(&config.upstream, &limits)?;
-        let listener = TcpListener::bind(config.listen)
-            .await
-            .map_err(|error| StartError::Listen { address: config.listen, error })?;
-        let address =
-            listener.local_addr().map_err(|error| StartError::Listen { address: config.listen, error })?;
+        let certificate = config.edge.tls.clone().map(Certificate::load).transpose()?;
+        let tls = certificate.as_ref().map(Certificate::acceptor).transpose()?;
+        let (spool, left) = Spool::open(&config.spool.folder, config.spool.max_bytes)?;
+        let spool = Arc::new(spool);
+        let (listener, address) = listen(config.listen).await?;
+        let readers = match config.edge.metrics {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
         let policy = Arc::new(Policy::new(limits.staleness));
-        let feed = Feed::new(policy.clone(), pool.clone(), config.name, limits.poll);
-        let (journal, records) = Journal::new(limits.unsettled);
-        let (stop, closing) = (Stop::default(), CancellationToken::new());
+        let feed = Feed::new(policy.clone(), pool.clone(), spool.gateway_id(), config.name, limits.poll);
+        let (journal, records) = Journal::new(spool.clone(), limits.unsettled);
+        let leases = Arc::new(Limits::new(pool.clone(), spool.gateway_id()));
+        let (stop, closing, spool_done) =
+            (Stop::default(), CancellationToken::new(), CancellationToken::new());
+        let counts = Arc::new(Metrics::new(config.edge.metrics_per_key));
+        let sources = Sources { metrics: counts.clone(), policy: policy.clone(), journal: journal.clone() };
+        let metrics_address = readers.as_ref().map(|(_, address)| *address);
+        let reading = readers.map(|(listener, _)| tokio::spawn(metrics::serve(listener, sources)));
+        let following = certificate.map(|c| tokio::spawn(c.follow(limits.certificate_poll)));
+        let returning = tokio::spawn(leases.clone().return_idle(policy.clone()));
         let state = Arc::new(State {
             prefix: config.prefix,
+            aliases: config.aliases,
             pepper: config.pepper,
             policy,
             journal,
             upstream,
+            edge: config.edge,
+            metrics: counts,
+            stopping: stop.gently.clone(),
+            leases: leases.clone(),
             limits,
         });
         Ok(Self {
             address,
+            metrics_address,
+            helpers: reading.into_iter().chain(following).chain([returning]).collect(),
             drain: limits.drain,
-            writer: tokio::spawn(Writer::new(pool, records, closing.clone()).run()),
+            writer: tokio::spawn(
+                Writer::new(pool, records, spool.clone(), leases.clone(), closing.clone()).run(left),
+            ),
+            tending: tokio::spawn(spool.clone().tend(spool_done.clone())),
             feeding: tokio::spawn(feed.clone().run()),
-            edge: tokio::spawn(edge::run(listener, state, stop.clone())),
+            edge: tokio::spawn(edge::run(listener, state, tls, stop.clone())),
             feed,
+            leases,
+            spool,
+            spool_done,
             stop,
             closing,
         })
@@ -90,7 +135,13 @@ impl Gateway {
         self.address
     }
 
-    /// Stops in order: no new connections, running requests end, their usage is written, the database is told.
+    /// Where metrics are read, if they are.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
+    }
+
+    /// Stops in order: no new connections, running requests end, their usage is written, the database is told. What
+    /// the database does not take in time stays in the spool for the next start.
     pub async fn stop(mut self) {
         let end = Instant::now() + self.drain;
         self.stop.gently.cancel();
@@ -103,9 +154,30 @@ impl Gateway {
         }
         self.closing.cancel();
         if timeout_at(end, &mut self.writer).await.is_err() {
-            tracing::error!("the database did not take the last usage records in time; they are lost");
+            self.writer.abort();
+            let _ = self.writer.await;
+            let requests = self.spool.unsettled();
+            tracing::warn!(
+                requests,
+                "the database did not take the last usage records in time; they stay in the spool and are sent at the next start"
+            );
         }
+        // What is in use by records the database has not got stays reserved until they are there.
+        if !matches!(timeout_at(end, self.leases.give_back_unused()).await, Ok(Ok(()))) {
+            tracing::warn!("leases could not be given back; they stay reserved until the next start");
+        }
+        self.spool_done.cancel();
+        let _ = self.tending.await;
+        self.spool.close().await;
         self.feeding.abort();
+        self.helpers.iter().for_each(JoinHandle::abort);
         self.feed.sign_off().await;
     }
+}
+
+async fn listen(at: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |error| StartError::Listen { address: at, error };
+    let listener = TcpListener::bind(at).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
 }

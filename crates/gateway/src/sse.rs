@@ -2,4 +2,5 @@
 
 pub mod frame;
 pub mod meter;
+mod scout;
 pub mod splitter;

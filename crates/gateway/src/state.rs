@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use domain::secret::{KeyPrefix, Pepper};
+use tokio_util::sync::CancellationToken;
 
-use crate::config::Limits;
+use crate::config::{self, Limits};
 use crate::metering::journal::Journal;
+use crate::metrics::Metrics;
 use crate::policy::Policy;
+use crate::router::Aliases;
 use crate::upstream::Upstream;
 
 /// What every request shares.
@@ -14,6 +17,8 @@ use crate::upstream::Upstream;
 pub struct State {
     /// What keys begin with.
     pub prefix: KeyPrefix,
+    /// What stands for `/v1` beside it.
+    pub aliases: Aliases,
     /// Makes digests.
     pub pepper: Pepper,
     /// What is enforced.
@@ -22,6 +27,14 @@ pub struct State {
     pub journal: Journal,
     /// Where they go.
     pub upstream: Upstream,
+    /// What stands between it and its clients.
+    pub edge: config::Edge,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Set when the gateway begins to stop: it is not ready any more.
+    pub stopping: CancellationToken,
+    /// What may still be consumed.
+    pub leases: Arc<crate::limits::Limits>,
     /// Bounds of time and number.
     pub limits: Limits,
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use domain::refusal::Refusal;
+use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -19,10 +20,11 @@ use tokio::time::timeout;
 pub use self::headers::for_client;
 use crate::body::splice::Pieces;
 use crate::config::{self, Limits, Secret};
-use crate::router::Forwarded;
+use crate::router::{BodyDialect, Forwarded, ROUTES, Served};
 
 /// The largest answer that is no stream: thousands of embeddings.
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const IDLE_CONNECTIONS: usize = 256;
 const KEEP_ALIVE: Duration = Duration::from_mins(1);
 
@@ -30,9 +32,10 @@ const KEEP_ALIVE: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub struct Upstream {
     client: Client<HttpsConnector<HttpConnector>, Pieces>,
-    chat_completions: Uri,
-    embeddings: Uri,
+    /// Where each route's requests go, by its path.
+    places: Vec<(&'static str, Uri)>,
     authorization: HeaderValue,
+    api_key: HeaderValue,
     key: Secret,
     answer_time: Duration,
 }
@@ -54,15 +57,21 @@ pub enum SetupError {
 impl Upstream {
     /// A client for the provider. Nothing is connected yet.
     pub fn new(settings: &config::Upstream, limits: &Limits) -> Result<Self, SetupError> {
-        let at =
-            |path: &str| format!("{}{path}", settings.base.to_string().trim_end_matches('/')).parse::<Uri>();
+        let base = settings.base.to_string();
+        let at = |path: &str| format!("{}{path}", base.trim_end_matches('/')).parse::<Uri>();
+        let places = ROUTES.iter().filter_map(|route| match route.served {
+            Served::Upstream(forwarded) => Some(at(forwarded.path).map(|uri| (forwarded.path, uri))),
+            Served::Here(_) => None,
+        });
         let mut authorization = HeaderValue::try_from(format!("Bearer {}", settings.key.expose()))?;
         authorization.set_sensitive(true);
+        let mut api_key = HeaderValue::try_from(settings.key.expose())?;
+        api_key.set_sensitive(true);
         Ok(Self {
             client: client(limits.connect)?,
-            chat_completions: at(Forwarded::ChatCompletions.upstream_path())?,
-            embeddings: at(Forwarded::Embeddings.upstream_path())?,
+            places: places.collect::<Result<_, _>>()?,
             authorization,
+            api_key,
             key: settings.key.clone(),
             answer_time: limits.answer,
         })
@@ -77,9 +86,13 @@ impl Upstream {
     ) -> Result<Response<Incoming>, Refusal> {
         let mut request = Request::new(body);
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.uri(route).clone();
+        *request.uri_mut() = self.uri(route)?.clone();
         *request.headers_mut() = headers::for_upstream(headers);
-        request.headers_mut().insert(header::AUTHORIZATION, self.authorization.clone());
+        match route.body {
+            // Anthropic takes a bearer for something else than its API keys.
+            BodyDialect::Messages => request.headers_mut().insert(X_API_KEY, self.api_key.clone()),
+            _ => request.headers_mut().insert(header::AUTHORIZATION, self.authorization.clone()),
+        };
         match timeout(self.answer_time, self.client.request(request)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => {
@@ -106,11 +119,10 @@ impl Upstream {
         (is_json && !bytes.windows(key.len()).any(|window| window == key)).then_some(bytes)
     }
 
-    fn uri(&self, route: Forwarded) -> &Uri {
-        match route {
-            Forwarded::ChatCompletions => &self.chat_completions,
-            Forwarded::Embeddings => &self.embeddings,
-        }
+    fn uri(&self, route: Forwarded) -> Result<&Uri, Refusal> {
+        // Every route's place was made from the same table.
+        let place = self.places.iter().find(|(path, _)| *path == route.path);
+        place.map(|(_, uri)| uri).ok_or(Refusal::UpstreamFailed)
     }
 }
 

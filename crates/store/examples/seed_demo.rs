@@ -41,13 +41,14 @@ fn print_line(secret: Option<&str>) {
     println!("{}", serde_json::json!({ "email": EMAIL, "slug": SLUG, "secret": secret }));
 }
 
-/// The list prices of three well-known models, in nano-dollars per million tokens.
+/// The list prices of well-known models, in nano-dollars per million tokens.
 async fn seed_models(pool: &PgPool) -> Result<()> {
     let price = |input, cached_input, output| Price { input, cached_input, output };
     for (id, price) in [
         ("gpt-4o-mini", price(150_000_000, 75_000_000, 600_000_000)),
         ("gpt-4o", price(2_500_000_000, 1_250_000_000, 10_000_000_000)),
         ("text-embedding-3-small", price(20_000_000, 20_000_000, 0)),
+        ("gpt-image-1", price(5_000_000_000, 1_250_000_000, 40_000_000_000)),
     ] {
         models::upsert(pool, id, id, price).await?;
     }

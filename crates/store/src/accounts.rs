@@ -25,8 +25,10 @@ pub enum Role {
 pub enum BillingMode {
     /// No billing method: the gateway refuses the account's requests.
     None,
-    /// By invoice.
+    /// By invoice; its credit line, if it has one, is the account's limit.
     Invoiced,
+    /// From a balance, which is the account's limit: no balance, no requests.
+    Prepaid,
 }
 
 /// One account of a user.

@@ -9,6 +9,8 @@ pub mod audit;
 pub mod connect;
 pub mod gateways;
 pub mod keys;
+pub mod leases;
+pub mod limits;
 pub mod models;
 pub mod policy;
 pub mod sessions;

@@ -11,8 +11,12 @@ pub struct Model {
     pub id: String,
     /// The name the upstream uses.
     pub upstream_model: String,
-    /// What it costs.
-    pub price: Price,
+    /// What it costs; `None` is unknown, which a cost limit cannot bound.
+    pub price: Option<Price>,
+    /// Tokens it reads and writes at most together; `None` is unknown.
+    pub context_window: Option<u32>,
+    /// Tokens it writes at most.
+    pub max_output: u32,
     /// Since when it is offered.
     pub created_at: OffsetDateTime,
 }
@@ -30,7 +34,8 @@ pub async fn find_example(db: impl PgExecutor<'_>) -> sqlx::Result<Option<String
 /// Every enabled model, by name.
 pub async fn list(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Model>> {
     let rows = sqlx::query!(
-        "SELECT id, upstream_model, input_price, cached_input_price, output_price, created_at
+        "SELECT id, upstream_model, input_price, cached_input_price, output_price, context_window, max_output,
+                created_at
          FROM models WHERE enabled ORDER BY id"
     )
     .fetch_all(db)
@@ -40,14 +45,17 @@ pub async fn list(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Model>> {
         .map(|row| Model {
             id: row.id,
             upstream_model: row.upstream_model,
-            price: Price {
-                input: row.input_price,
-                cached_input: row.cached_input_price,
-                output: row.output_price,
-            },
+            price: price(row.input_price, row.cached_input_price, row.output_price),
+            // The table's CHECKs keep both above zero.
+            context_window: row.context_window.and_then(|tokens| u32::try_from(tokens).ok()),
+            max_output: u32::try_from(row.max_output).unwrap_or(1),
             created_at: row.created_at,
         })
         .collect())
+}
+
+fn price(input: Option<i64>, cached_input: Option<i64>, output: Option<i64>) -> Option<Price> {
+    Some(Price { input: input?, cached_input: cached_input?, output: output? })
 }
 
 /// Offers a model, or changes the one of that name. For the schema's owner.

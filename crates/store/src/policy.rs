@@ -1,8 +1,10 @@
 //! The policy feed: what a gateway must know, in full and as changes since a version.
 
 use domain::key::KeyStatus;
-use domain::{AccountId, GroupId, KeyId, UserId};
+use domain::limit::{Fit, Measure};
+use domain::{AccountId, GroupId, KeyId, LimitId, UserId};
 use futures_util::Stream;
+use ipnet::IpNet;
 use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
 
@@ -103,6 +105,16 @@ pub struct SecretRow {
     pub expires_at: Option<OffsetDateTime>,
     /// Who made the key.
     pub created_by: UserId,
+    /// From where the key may be used; `None` is anywhere.
+    pub addresses: Option<Vec<IpNet>>,
+    /// What it may do; `None` is anything.
+    pub permissions: Option<Vec<String>>,
+    /// Which models it may use; `None` is any.
+    pub models: Option<Vec<String>>,
+    /// Requests it may make within 60 s.
+    pub requests_per_minute: Option<i32>,
+    /// What happens to a request whose worst case does not fit its limits.
+    pub fit: Fit,
 }
 
 /// Secrets that could still matter, with their keys: what else holds of them, then the arguments.
@@ -112,7 +124,9 @@ macro_rules! query_secrets {
             SecretRow,
             r#"SELECT s.digest, s.public_id, s.ends_at, k.id AS "key_id: KeyId",
                       k.account_id AS "account_id: AccountId", k.group_id AS "group_id: GroupId", k.environment,
-                      k.status AS "status: KeyStatus", k.expires_at, k.created_by AS "created_by: UserId"
+                      k.status AS "status: KeyStatus", k.expires_at, k.created_by AS "created_by: UserId",
+                      k.addresses AS "addresses: Vec<IpNet>", k.permissions, k.models, k.requests_per_minute,
+                      k.fit AS "fit: Fit"
                FROM key_secrets s JOIN api_keys k ON k.id = s.key_id
                WHERE k.status IN ('enabled', 'disabled') AND (s.ends_at IS NULL OR s.ends_at > now()) AND "#
                 + $condition,
@@ -160,12 +174,16 @@ pub async fn list_accounts(
 }
 
 /// What is decided about a group.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct GroupRow {
     /// The group.
     pub id: GroupId,
     /// Archived groups serve nothing.
     pub archived: bool,
+    /// What its keys may do at most; `None` is anything.
+    pub permissions: Option<Vec<String>>,
+    /// Which models its keys may use at most; `None` is any.
+    pub models: Option<Vec<String>>,
 }
 
 /// The groups named, or all of them.
@@ -173,9 +191,60 @@ pub async fn list_groups(db: impl PgExecutor<'_>, only: Option<&[GroupId]>) -> s
     let ids: Option<Vec<_>> = only.map(|ids| ids.iter().map(|id| id.0).collect());
     sqlx::query_as!(
         GroupRow,
-        r#"SELECT id AS "id: GroupId", archived_at IS NOT NULL AS "archived!"
+        r#"SELECT id AS "id: GroupId", archived_at IS NOT NULL AS "archived!", permissions, models
            FROM groups WHERE $1::uuid[] IS NULL OR id = ANY($1)"#,
         ids.as_deref(),
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// One limit, as far as it is policy.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LimitRow {
+    /// The limit.
+    pub id: LimitId,
+    /// Its account.
+    pub account_id: AccountId,
+    /// Its key, if it is one's.
+    pub key_id: Option<KeyId>,
+    /// Its group, if it is one's.
+    pub group_id: Option<GroupId>,
+    /// What it counts.
+    pub measure: Measure,
+    /// How much: nano-dollars or tokens.
+    pub amount: i64,
+}
+
+/// Limits: which ones, then the arguments.
+macro_rules! query_limits {
+    ($condition:literal $(, $argument:expr)*) => {
+        sqlx::query_as!(
+            LimitRow,
+            r#"SELECT id AS "id: LimitId", account_id AS "account_id: AccountId", key_id AS "key_id: KeyId",
+                      group_id AS "group_id: GroupId", measure AS "measure: Measure", amount
+               FROM limits WHERE "# + $condition,
+            $($argument),*
+        )
+    };
+}
+
+/// Streams every limit.
+pub fn stream_limits(db: &mut PgConnection) -> impl Stream<Item = sqlx::Result<LimitRow>> + '_ {
+    query_limits!("true").fetch(db)
+}
+
+/// The limits of these keys, groups and accounts; of an account, those it has itself.
+pub async fn find_limits(db: impl PgExecutor<'_>, changes: &Changes) -> sqlx::Result<Vec<LimitRow>> {
+    let keys: Vec<_> = changes.keys.iter().map(|key| key.0).collect();
+    let groups: Vec<_> = changes.groups.iter().map(|group| group.0).collect();
+    let accounts: Vec<_> = changes.accounts.iter().map(|account| account.0).collect();
+    query_limits!(
+        "key_id = ANY($1) OR group_id = ANY($2)
+             OR (account_id = ANY($3) AND key_id IS NULL AND group_id IS NULL)",
+        &keys,
+        &groups,
+        &accounts
     )
     .fetch_all(db)
     .await

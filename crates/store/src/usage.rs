@@ -1,14 +1,17 @@
 //! The ledger: settled requests in, and the counters that move with them.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use domain::money::{NanoUsd, Price};
 use domain::usage::TokenUsage;
-use domain::{AccountId, GroupId, KeyId, RequestId, UserId};
+use domain::{AccountId, GroupId, KeyId, LimitId, RequestId, UserId};
 use ipnet::IpNet;
 use sqlx::{Connection, PgConnection};
 use time::OffsetDateTime;
 use uuid::Uuid;
+
+use crate::leases;
 
 /// One admitted request, settled. Holds neither prompt nor answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -53,19 +56,41 @@ pub struct UsageRecord {
     pub first_byte_us: Option<i64>,
     /// Until the last, in microseconds.
     pub duration_us: i64,
+    /// The limits it counts towards.
+    pub charges: Vec<Charge>,
 }
 
-/// Writes a batch in one transaction: ledger rows, and the counters of the rows that were really new. Safe to repeat.
-/// Returns how many were new.
-pub async fn settle(connection: &mut PgConnection, records: &[UsageRecord]) -> sqlx::Result<u64> {
+/// What a request takes of one limit's window.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Charge {
+    /// The limit.
+    pub limit: LimitId,
+    /// The window the reservation was made in.
+    pub starts_at: OffsetDateTime,
+    /// The epoch of the lease it was taken from.
+    pub epoch: i64,
+    /// Nano-dollars or tokens; as consumed, whatever was reserved.
+    pub amount: i64,
+}
+
+/// Writes a batch of `gateway` in one transaction: ledger rows, and the counters, limits and leases of the rows that
+/// were really new. Safe to repeat. Returns how many were new.
+pub async fn settle(
+    connection: &mut PgConnection,
+    gateway: Uuid,
+    records: &[UsageRecord],
+) -> sqlx::Result<usize> {
     if records.is_empty() {
         return Ok(0);
     }
     let mut tx = connection.begin().await?;
     lock_counters(&mut tx, records).await?;
-    let new = write(&mut tx, records).await?;
+    let new: HashSet<Uuid> = write(&mut tx, records).await?.into_iter().collect();
+    let charges: Vec<Charge> =
+        records.iter().filter(|r| new.contains(&r.id.0)).flat_map(|r| r.charges.iter().copied()).collect();
+    leases::draw(&mut tx, gateway, &charges).await?;
     tx.commit().await?;
-    Ok(new)
+    Ok(new.len())
 }
 
 /// Locks the counters in one order, so that two gateways that settle the same keys cannot lock each other out.
@@ -77,13 +102,14 @@ async fn lock_counters(connection: &mut PgConnection, records: &[UsageRecord]) -
         .map(|_| ())
 }
 
-async fn write(connection: &mut PgConnection, records: &[UsageRecord]) -> sqlx::Result<u64> {
+/// The ids of the rows that were new.
+async fn write(connection: &mut PgConnection, records: &[UsageRecord]) -> sqlx::Result<Vec<Uuid>> {
     fn column<T>(records: &[UsageRecord], value: impl Fn(&UsageRecord) -> T) -> Vec<T> {
         records.iter().map(value).collect()
     }
     // The API bounds counts to u32 and status to u16; the columns are integer and smallint.
     let tokens = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
-    let outcome = sqlx::query_scalar!(
+    sqlx::query_scalar!(
         r#"WITH new AS (
                INSERT INTO usage_records (id, account_id, key_id, public_id, group_id, environment, created_by, model,
                    route, status, streamed, input_tokens, cached_input_tokens, output_tokens, cost_nano, input_price,
@@ -94,7 +120,7 @@ async fn write(connection: &mut PgConnection, records: &[UsageRecord]) -> sqlx::
                    $14::int[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bool[], $20::bool[],
                    $21::inet[], $22::timestamptz[], $23::bigint[], $24::bigint[])
                ON CONFLICT (id) DO NOTHING
-               RETURNING key_id, input_tokens, cached_input_tokens, output_tokens, cost_nano, client, started_at
+               RETURNING id, key_id, input_tokens, cached_input_tokens, output_tokens, cost_nano, client, started_at
            ), sums AS (
                SELECT key_id, count(*) AS requests, sum(input_tokens) AS input_tokens,
                       sum(cached_input_tokens) AS cached_input_tokens, sum(output_tokens) AS output_tokens,
@@ -113,7 +139,7 @@ async fn write(connection: &mut PgConnection, records: &[UsageRecord]) -> sqlx::
                    last_used_at = greatest(s.last_used_at, sums.last_used_at)
                FROM sums WHERE s.key_id = sums.key_id
            )
-           SELECT count(*) AS "new!" FROM new"#,
+           SELECT id AS "id!" FROM new"#,
         &column(records, |r| r.id.0),
         &column(records, |r| r.account_id.0),
         &column(records, |r| r.key_id.0),
@@ -139,9 +165,8 @@ async fn write(connection: &mut PgConnection, records: &[UsageRecord]) -> sqlx::
         &column(records, |r| r.first_byte_us) as &[Option<i64>],
         &column(records, |r| r.duration_us),
     )
-    .fetch_one(connection)
-    .await?;
-    Ok(u64::try_from(outcome).unwrap_or(0))
+    .fetch_all(connection)
+    .await
 }
 
 /// Makes the ledger's partitions for last month to three months ahead. At start and once a day.
@@ -150,7 +175,7 @@ pub async fn ensure_partitions(db: impl sqlx::PgExecutor<'_>) -> sqlx::Result<()
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use sqlx::PgPool;
 
     use super::*;
@@ -158,7 +183,7 @@ mod tests {
     use crate::connect::as_role;
     use crate::{TenantTx, keys};
 
-    fn record(account: TestAccount, key: KeyId) -> UsageRecord {
+    pub(crate) fn record(account: TestAccount, key: KeyId) -> UsageRecord {
         UsageRecord {
             id: RequestId(crate::new_id()),
             account_id: account.id,
@@ -180,6 +205,7 @@ mod tests {
             started_at: time::macros::datetime!(2026-11-21 12:00 UTC),
             first_byte_us: Some(5),
             duration_us: 9,
+            charges: Vec::new(),
         }
     }
 
@@ -192,10 +218,10 @@ mod tests {
         ensure_partitions(&gateway).await.unwrap();
         let batch = [record(acme, key), record(acme, key), record(acme, key)];
         let mut connection = gateway.acquire().await.unwrap();
-        assert_eq!(settle(&mut connection, &batch).await.unwrap(), 3);
-        assert_eq!(settle(&mut connection, &batch[..2]).await.unwrap(), 0);
+        assert_eq!(settle(&mut connection, Uuid::nil(), &batch).await.unwrap(), 3);
+        assert_eq!(settle(&mut connection, Uuid::nil(), &batch[..2]).await.unwrap(), 0);
         let more = [record(acme, key), batch[0].clone()];
-        assert_eq!(settle(&mut connection, &more).await.unwrap(), 1);
+        assert_eq!(settle(&mut connection, Uuid::nil(), &more).await.unwrap(), 1);
 
         let mut tx = TenantTx::begin(&console, acme.id).await.unwrap();
         let shown = keys::find(&mut tx, key).await.unwrap().unwrap();

@@ -16,7 +16,8 @@ use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::header::AUTHORIZATION;
+use hyper::header::{AUTHORIZATION, HeaderName};
+use hyper::http::request::Parts;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
@@ -70,7 +71,8 @@ impl Upstream {
         format!("http://{}/v1", self.address)
     }
 
-    /// From now on every request needs `Authorization: Bearer {key}`, else it gets a 401.
+    /// From now on every request needs `Authorization: Bearer {key}`, or `x-api-key: {key}` for messages, else it gets
+    /// a 401.
     pub fn require_key(&self, key: &str) {
         *lock(&self.shared.key) = Some(key.to_owned());
     }
@@ -136,7 +138,7 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let exchange = shared.log.add(&parts, body.clone());
-    if !has_key(&shared, &parts.headers) {
+    if !has_key(&shared, &parts) {
         return demo::wrong_key().respond(exchange).await;
     }
     let scripted = lock(&shared.script).pop_front();
@@ -145,10 +147,14 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
     answer.respond(exchange).await
 }
 
-fn has_key(shared: &Shared, headers: &hyper::HeaderMap) -> bool {
+fn has_key(shared: &Shared, parts: &Parts) -> bool {
     let required = lock(&shared.key);
     required.as_ref().is_none_or(|key| {
-        headers.get(AUTHORIZATION).is_some_and(|value| value.as_bytes() == format!("Bearer {key}").as_bytes())
+        let (header, value) = match parts.uri.path() {
+            "/v1/messages" => (HeaderName::from_static("x-api-key"), key.clone()),
+            _ => (AUTHORIZATION, format!("Bearer {key}")),
+        };
+        parts.headers.get(header).is_some_and(|sent| sent.as_bytes() == value.as_bytes())
     })
 }
 

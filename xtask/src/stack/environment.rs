@@ -11,6 +11,8 @@ pub struct Settings {
     pub databases: Databases,
     pub secrets: Secrets,
     pub upstream: Upstream,
+    /// The gateway's spool: a folder of this database's own, since what is in it belongs there.
+    pub spool: PathBuf,
     pub site: Site,
     /// What `NEW_ACCOUNT_BILLING` says: whether an account that signs up may call models at once.
     pub new_account_billing: &'static str,
@@ -122,6 +124,7 @@ pub fn gateway(settings: &Settings) -> Variables {
         ("KEY_PEPPER", settings.secrets.key_pepper.clone()),
         ("UPSTREAM_URL", url),
         ("UPSTREAM_API_KEY", key),
+        ("SPOOL_DIR", settings.spool.display().to_string()),
     ]
 }
 
@@ -157,6 +160,7 @@ mod tests {
                 upstream: text("u"),
             },
             upstream,
+            spool: "/spool".into(),
             site: Site { root: "/site".into(), hash_file: "/hash.txt".into() },
             new_account_billing: "none",
         }
@@ -207,6 +211,7 @@ mod tests {
         };
         let mut settings = variables_in(&read("src/server/config/cli.rs"));
         settings.extend(variables_in(&read("crates/gateway/src/config.rs")));
+        settings.extend(variables_in(&read("crates/gateway/src/config/edge.rs")));
         let example = read(".env.example");
         let lines = example.lines().filter(|line| !line.starts_with('#'));
         let listed: BTreeSet<_> = lines.filter_map(|line| Some(line.split_once('=')?.0.to_owned())).collect();

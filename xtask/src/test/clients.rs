@@ -1,4 +1,4 @@
-//! The official OpenAI packages for Python and Node as clients of the gateway.
+//! The official OpenAI and Anthropic packages for Python and Node as clients of the gateway.
 
 use std::{
     process::{Command, Stdio},
@@ -13,7 +13,7 @@ use crate::{process, stack::environment};
 const LIMIT: Duration = Duration::from_mins(5);
 
 pub fn run(bench: Bench<'_>) -> Result<()> {
-    let python = python::with_openai(bench.config, bench.place, bench.report)?;
+    let python = python::with_clients(bench.config, bench.place, bench.report)?;
     with_product(bench, "latchkey_clients", |settings, demo_key| {
         for (mut client, script) in
             [(Command::new(&python), "client.py"), (Command::new("node"), "client.mjs")]

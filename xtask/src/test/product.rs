@@ -1,6 +1,8 @@
 //! The whole product with a database of its own on free ports, and the browser specs against it.
 
 use std::{
+    fs,
+    io::ErrorKind,
     process::{Command, Stdio},
     time::Duration,
 };
@@ -40,6 +42,7 @@ pub fn with_product(
     let programs = bench.workshop.programs()?;
     let settings = settings(bench, database)?;
     bench.postgres.fresh_database(database)?;
+    forget_spool(&settings)?;
     dev::migrate(&programs, &settings)?;
     bench.postgres.let_programs_in()?;
     let demo_key = dev::seed(&programs, &settings)?.context("seed_demo made no key in an empty database")?;
@@ -51,6 +54,17 @@ pub fn with_product(
     stack.stop(bench.report);
     alive.and(done)?;
     bench.postgres.drop_database(database)
+}
+
+/// What a run that was broken off has left there belongs to a database that is gone.
+fn forget_spool(settings: &Settings) -> Result<()> {
+    let spool = &settings.spool;
+    match fs::remove_dir_all(spool) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", spool.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The release build of what the browser loads, the debug build of what serves it.
@@ -66,6 +80,7 @@ fn settings(bench: Bench<'_>, database: &str) -> Result<Settings> {
         databases: dev::urls(bench.postgres, database),
         secrets: Secrets::load_or_make(bench.place)?,
         upstream: Upstream::Demo,
+        spool: bench.place.private.join(format!("spool-{database}")),
         site: bench.workshop.front(Front::Release)?,
         new_account_billing: "invoiced",
     })

@@ -236,3 +236,31 @@ fn a_retiring_secret_ends_at_its_instant_as_if_unknown() {
     assert_eq!(outcome(NOW + Duration::from_nanos(1)), None);
     assert_eq!(outcome(NOW).unwrap().refusal, Refusal::InvalidApiKey);
 }
+
+proptest! {
+    #[test]
+    fn a_question_about_the_key_itself_minds_five_steps_and_takes_nothing(case in cases()) {
+        let first = STEPS_ABOUT_ITSELF.into_iter().find(|step| case.fails(*step));
+        let decided = case.with_facts(decide_about_itself);
+        match decided {
+            Ok(admission) => {
+                prop_assert_eq!(first, None);
+                prop_assert_eq!((admission.takes_rate_slot, admission.reserves), (false, vec![]));
+            }
+            Err(denial) => prop_assert_eq!(Some(denial.step), first),
+        }
+    }
+}
+
+#[test]
+fn a_retired_secret_may_not_even_ask_about_its_key() {
+    let key = passing().key();
+    let outcome = |end| {
+        passing().with_facts(|facts| {
+            let credential = Credential::Known(&key, SecretState::Retiring(end));
+            decide_about_itself(&Facts { credential, ..*facts }).err()
+        })
+    };
+    assert_eq!(outcome(NOW + Duration::from_nanos(1)), None);
+    assert_eq!(outcome(NOW).unwrap().refusal, Refusal::InvalidApiKey);
+}

@@ -9,12 +9,8 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-/// The largest body of a JSON route.
-pub const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
-/// How long a client may send nothing.
-const IDLE: Duration = Duration::from_secs(30);
-/// How long a whole body may take.
-const WHOLE: Duration = Duration::from_mins(5);
+use crate::config::Limits;
+
 /// Room made before the first byte has come: a length that is only claimed costs nothing.
 const FIRST_ROOM: usize = 64 * 1024;
 
@@ -23,29 +19,29 @@ const FIRST_ROOM: usize = 64 * 1024;
 const DRAIN_BYTES: usize = 64 * 1024 * 1024;
 const DRAIN_TIME: Duration = Duration::from_secs(10);
 
-/// Receives a body of at most [`MAX_BODY_BYTES`]. After a refusal the rest is still to be [drained](drain).
-pub async fn receive(body: &mut Incoming) -> Result<Bytes, Refusal> {
-    match timeout(WHOLE, receive_idly(body)).await {
+/// Receives a body of at most `most` bytes. After a refusal the rest is still to be [drained](drain).
+pub async fn receive(body: &mut Incoming, most: usize, limits: &Limits) -> Result<Bytes, Refusal> {
+    match timeout(limits.body, receive_idly(body, most, limits.body_idle)).await {
         Ok(received) => received,
         Err(_) => Err(Refusal::RequestTimeout),
     }
 }
 
-async fn receive_idly(body: &mut Incoming) -> Result<Bytes, Refusal> {
+async fn receive_idly(body: &mut Incoming, limit: usize, idle: Duration) -> Result<Bytes, Refusal> {
     let claimed = body.size_hint().lower();
-    if claimed > u64::try_from(MAX_BODY_BYTES).unwrap_or(u64::MAX) {
-        return Err(too_large());
+    if claimed > u64::try_from(limit).unwrap_or(u64::MAX) {
+        return Err(too_large(limit));
     }
-    let Some(first) = next(body).await? else { return Ok(Bytes::new()) };
+    let Some(first) = next(body, idle).await? else { return Ok(Bytes::new()) };
     if body.is_end_stream() {
         return Ok(first);
     }
     let claimed = usize::try_from(claimed).unwrap_or(FIRST_ROOM);
     let mut received = BytesMut::with_capacity(claimed.min(FIRST_ROOM).max(first.len()));
     received.extend_from_slice(&first);
-    while let Some(data) = next(body).await? {
-        if received.len() + data.len() > MAX_BODY_BYTES {
-            return Err(too_large());
+    while let Some(data) = next(body, idle).await? {
+        if received.len() + data.len() > limit {
+            return Err(too_large(limit));
         }
         received.extend_from_slice(&data);
     }
@@ -53,9 +49,9 @@ async fn receive_idly(body: &mut Incoming) -> Result<Bytes, Refusal> {
 }
 
 /// The next bytes; trailers are skipped.
-async fn next(body: &mut Incoming) -> Result<Option<Bytes>, Refusal> {
+async fn next(body: &mut Incoming, idle: Duration) -> Result<Option<Bytes>, Refusal> {
     loop {
-        let frame = timeout(IDLE, body.frame()).await.map_err(|_| Refusal::RequestTimeout)?;
+        let frame = timeout(idle, body.frame()).await.map_err(|_| Refusal::RequestTimeout)?;
         match frame {
             None => return Ok(None),
             Some(Ok(frame)) => {
@@ -87,6 +83,6 @@ pub async fn drain(body: &mut Incoming) -> bool {
     timeout(DRAIN_TIME, reading).await.unwrap_or(false)
 }
 
-fn too_large() -> Refusal {
-    Refusal::BodyTooLarge { limit: u64::try_from(MAX_BODY_BYTES).unwrap_or(u64::MAX) }
+fn too_large(limit: usize) -> Refusal {
+    Refusal::BodyTooLarge { limit: u64::try_from(limit).unwrap_or(u64::MAX) }
 }

@@ -8,6 +8,8 @@ mod cursor;
 use std::borrow::Cow;
 use std::ops::Range;
 
+use serde_json::value::RawValue;
+
 use self::cursor::Cursor;
 
 /// Objects and arrays may nest this deep.
@@ -55,20 +57,38 @@ pub struct Field<'a> {
     pub place: Range<usize>,
 }
 
-/// Files that travel inside strings as `data:` URLs: bytes of the body that are no text.
+/// What of a body is no text: files that travel in it, and things it only points at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Embedded {
-    /// How many.
+    /// How many files are in it: `data:` URLs and base64 sources.
     pub count: usize,
     /// Their bytes in all.
     pub bytes: usize,
+    /// How many files, pictures and earlier items it names that are somewhere else. Nobody here knows their size.
+    pub remote: usize,
 }
 
 impl Embedded {
-    fn see(&mut self, string: &[u8]) {
+    fn see_file(&mut self, string: &[u8]) {
+        self.count += 1;
+        self.bytes += string.len();
+    }
+
+    /// A string that is a value in an object, with its name and the name its object has.
+    fn see(&mut self, string: &[u8], name: &[u8], parent: &[u8]) {
         if string.starts_with(b"data:") {
-            self.count += 1;
-            self.bytes += string.len();
+            return self.see_file(string);
+        }
+        match name {
+            b"url"
+                if matches!(parent, b"image_url" | b"source" | b"video_url" | b"audio_url" | b"file_url") =>
+            {
+                self.remote += 1;
+            }
+            b"image_url" | b"file_url" | b"video_url" | b"audio_url" | b"file_id" => self.remote += 1,
+            b"data" if matches!(parent, b"source" | b"input_audio") => self.see_file(string),
+            b"type" if string == b"item_reference" => self.remote += 1,
+            _ => {}
         }
     }
 }
@@ -94,7 +114,7 @@ impl<'a> Object<'a> {
         cursor.whitespace();
         if cursor.peek() != Some(b'{') {
             // Broken JSON is told apart from JSON of another kind.
-            cursor.value()?;
+            cursor.value(&(0..0))?;
             cursor.end()?;
             return Err(Flaw::NotAnObject);
         }
@@ -133,10 +153,10 @@ fn read_fields<'a>(cursor: &mut Cursor<'a>, text: &'a str) -> Result<Vec<Field<'
         return Ok(fields);
     }
     loop {
-        let name = read_name(cursor, text)?;
+        let (name, inside) = read_name(cursor, text)?;
         cursor.whitespace();
         let start = cursor.at();
-        cursor.value()?;
+        cursor.value(&inside)?;
         let place = start..cursor.at();
         if fields.iter().any(|field| field.name == name) {
             return Err(Flaw::Duplicate { field: name.into_owned() });
@@ -153,14 +173,21 @@ fn read_fields<'a>(cursor: &mut Cursor<'a>, text: &'a str) -> Result<Vec<Field<'
     }
 }
 
-fn read_name<'a>(cursor: &mut Cursor<'a>, text: &'a str) -> Result<Cow<'a, str>, Flaw> {
+/// A field's name, and where it stands inside its quotes.
+fn read_name<'a>(cursor: &mut Cursor<'a>, text: &'a str) -> Result<(Cow<'a, str>, Range<usize>), Flaw> {
     cursor.whitespace();
     let start = cursor.at();
     cursor.string()?;
-    let quoted = &text[start..cursor.at()];
+    let end = cursor.at();
     cursor.whitespace();
     cursor.expect(b':')?;
-    unquote(quoted).ok_or(Flaw::NotJson { at: start })
+    let name = unquote(&text[start..end]).ok_or(Flaw::NotJson { at: start })?;
+    Ok((name, start + 1..end - 1))
+}
+
+/// The items of an array's text, which has been read before as part of its object; `None` where it is no array.
+pub fn items(array: &str) -> Option<Vec<&RawValue>> {
+    serde_json::from_str(array).ok()
 }
 
 /// The text of a JSON string literal, escapes resolved; `None` where it is not a string.

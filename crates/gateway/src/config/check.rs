@@ -12,6 +12,7 @@ use store::PgConnectOptions;
 use tracing_subscriber::EnvFilter;
 
 use super::{LogFormat, Logs, Problems, Secret};
+use crate::router::Aliases;
 
 /// Words of documentation and habit, not of secrets. They are compared in lower case.
 const SAMPLES: [&str; 10] = [
@@ -42,7 +43,8 @@ impl Checker {
         }
     }
 
-    fn problem<T>(&mut self, name: &str, what: &str) -> Option<T> {
+    /// Notes what is wrong with a variable.
+    pub(super) fn problem<T>(&mut self, name: &str, what: &str) -> Option<T> {
         self.problems.push(format!("  {name}: {what}"));
         None
     }
@@ -126,9 +128,35 @@ impl Checker {
         text.parse().ok().or_else(|| self.problem(name, &format!("'{text}' is not {wanted}")))
     }
 
+    pub(super) fn folder(&mut self, name: &str, folder: Option<String>) -> Option<PathBuf> {
+        match folder {
+            Some(folder) if !folder.is_empty() => Some(folder.into()),
+            _ => self.problem(
+                name,
+                "is missing (a folder of this gateway alone, such as /var/lib/latchkey-gateway)",
+            ),
+        }
+    }
+
+    pub(super) fn bytes(&mut self, name: &str, text: &str, least: u64) -> Option<u64> {
+        let bytes = self.parsed::<u64>(name, text, "a number of bytes")?;
+        if bytes >= least {
+            Some(bytes)
+        } else {
+            self.problem(name, &format!("must be at least {least} bytes"))
+        }
+    }
+
     pub(super) fn key_prefix(&mut self, name: &str, text: &str) -> Option<KeyPrefix> {
         match KeyPrefix::parse(text) {
             Ok(prefix) => Some(prefix),
+            Err(error) => self.problem(name, &error.to_string()),
+        }
+    }
+
+    pub(super) fn aliases(&mut self, name: &str, list: &str) -> Option<Aliases> {
+        match Aliases::parse(list) {
+            Ok(aliases) => Some(aliases),
             Err(error) => self.problem(name, &error.to_string()),
         }
     }

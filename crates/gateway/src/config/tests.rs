@@ -13,6 +13,9 @@ fn good() -> Vec<String> {
         "--gateway-name=gw-a",
         "--listen-addr=127.0.0.1:0",
         "--key-prefix=sk-lk-",
+        "--spool-dir=/var/lib/latchkey-gateway",
+        "--spool-max-bytes=1073741824",
+        "--path-aliases=/api/openai/v1",
         "--log-format=text",
         "--rust-log=info",
     ]
@@ -54,6 +57,9 @@ fn every_problem_is_reported_at_once() {
         ("listen-addr", Some("nowhere")),
         ("key-prefix", Some("UPPER-")),
         ("log-format", Some("xml")),
+        ("spool-dir", None),
+        ("spool-max-bytes", Some("1 GB")),
+        ("path-aliases", Some("/api,/v1/models")),
         ("database-url", Some("mysql://root:hunter2@localhost/x")),
     ]);
     for name in [
@@ -63,11 +69,23 @@ fn every_problem_is_reported_at_once() {
         "LISTEN_ADDR",
         "KEY_PREFIX",
         "LOG_FORMAT",
+        "SPOOL_DIR",
+        "SPOOL_MAX_BYTES",
+        "PATH_ALIASES",
         "DATABASE_URL",
     ] {
         assert!(text.contains(&format!("  {name}: ")), "{name} is missing in {text}");
     }
     assert!(!text.contains("hunter2") && !text.contains("short"), "{text}");
+}
+
+#[test]
+fn a_spool_needs_a_folder_and_some_room() {
+    let config = with(&[]).unwrap();
+    assert_eq!(config.spool.folder.to_str(), Some("/var/lib/latchkey-gateway"));
+    assert_eq!(config.spool.max_bytes, 1_073_741_824);
+    assert!(problems(&[("spool-dir", Some(""))]).contains("SPOOL_DIR: is missing"));
+    assert!(problems(&[("spool-max-bytes", Some("1000"))]).contains("SPOOL_MAX_BYTES: must be at least"));
 }
 
 #[test]
@@ -87,4 +105,46 @@ fn a_secret_can_come_from_a_file() {
     assert!(problems(&[("key-pepper-file", Some(path))]).contains("keep one"));
     std::fs::remove_file(&file).unwrap();
     assert!(problems(&[("key-pepper", None), ("key-pepper-file", Some(path))]).contains("KEY_PEPPER_FILE"));
+}
+
+#[test]
+fn tls_is_required_where_strangers_can_listen() {
+    let files = [("tls-cert", Some("cert.pem")), ("tls-key", Some("key.pem"))];
+    let public = ("listen-addr", Some("0.0.0.0:8080"));
+    let proxies = ("trusted-proxies", Some("10.0.0.0/8"));
+    let requires = |changes: &[(&str, Option<&str>)]| with(changes).unwrap().edge.requires_tls;
+    assert!(!requires(&[]));
+    assert!(!requires(&[("listen-addr", Some("[::1]:8080"))]));
+    assert!(requires(&files));
+    assert!(requires(&[public, proxies]));
+    assert!(requires(&[public, files[0], files[1]]));
+    assert!(!requires(&[public, ("require-tls", Some("false"))]));
+    assert!(requires(&[proxies, ("require-tls", Some("true"))]));
+    // On, and no way to meet it: every request would be refused.
+    for hopeless in [public, ("require-tls", Some("true"))] {
+        assert!(problems(&[hopeless]).contains("  REQUIRE_TLS: is on"), "{hopeless:?}");
+    }
+}
+
+#[test]
+fn the_edge_is_checked_as_a_whole() {
+    let text = problems(&[
+        ("trusted-proxies", Some("0.0.0.0/0")),
+        ("tls-cert", Some("cert.pem")),
+        ("require-tls", Some("maybe")),
+        ("metrics-addr", Some("here")),
+        ("metrics-per-key", Some("1")),
+    ]);
+    for name in ["TRUSTED_PROXIES", "TLS_KEY", "REQUIRE_TLS", "METRICS_ADDR", "METRICS_PER_KEY"] {
+        assert!(text.contains(&format!("  {name}: ")), "{name} is missing in {text}");
+    }
+    assert!(problems(&[("tls-key", Some("key.pem"))]).contains("  TLS_CERT: "));
+    let same = [("listen-addr", Some("127.0.0.1:8080")), ("metrics-addr", Some("127.0.0.1:8080"))];
+    assert!(problems(&same).contains("  METRICS_ADDR: "));
+    let edge =
+        with(&[("metrics-addr", Some("127.0.0.1:9090")), ("metrics-per-key", Some("true"))]).unwrap().edge;
+    assert_eq!((edge.metrics.unwrap().port(), edge.metrics_per_key), (9090, true));
+    // As a file with nothing filled in has them.
+    let empty = ["trusted-proxies", "tls-cert", "tls-key", "require-tls", "metrics-addr", "metrics-per-key"];
+    assert_eq!(with(&empty.map(|name| (name, Some("")))).unwrap().edge, Edge::default());
 }

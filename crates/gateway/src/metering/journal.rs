@@ -1,7 +1,8 @@
 //! The journal: each admitted request is opened before it is forwarded and settled when it is over.
 //!
-//! Opening takes a place in the bounded queue to the database, so that settling cannot fail and work that could not
-//! be accounted for is refused instead. An open request that is dropped (its client has left) settles itself.
+//! Both are written to the spool, so they outlast this process; work the spool cannot answer for is refused. What is
+//! settled goes to the database from memory, or from the spool where memory has no room for it. An open request that
+//! is dropped (its client has left) settles itself.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,18 +15,25 @@ use domain::usage::TokenUsage;
 use store::models::Model;
 use store::usage::UsageRecord;
 use time::OffsetDateTime;
-use tokio::sync::mpsc::{self, OwnedPermit};
+use tokio::sync::mpsc;
 
 use super::estimate;
+use crate::limits::Reservation;
 use crate::policy::Known;
+use crate::spool::record::{Ended, Opened, Reserved};
+use crate::spool::{Intake, Spool};
 
 /// A client that has closed its connection gets no status; this is what logs call it everywhere.
 const CLIENT_CLOSED: u16 = 499;
 
 /// Hands out entries.
 #[derive(Clone, Debug)]
-pub struct Journal {
+pub struct Journal(Arc<Books>);
+
+#[derive(Debug)]
+struct Books {
     queue: mpsc::Sender<UsageRecord>,
+    spool: Arc<Spool>,
 }
 
 /// What is fixed about a request when it is admitted.
@@ -47,6 +55,8 @@ pub struct Opening {
     pub arrived: Instant,
     /// Input tokens to charge where the upstream does not say.
     pub estimated_input: u32,
+    /// What was set aside for it under its limits.
+    pub reserved: Vec<Reserved>,
 }
 
 /// How a request ended.
@@ -70,16 +80,77 @@ impl Outcome {
 }
 
 impl Journal {
-    /// A journal for at most `unsettled` requests that are not in the database yet, and the queue they go to.
-    pub fn new(unsettled: usize) -> (Self, mpsc::Receiver<UsageRecord>) {
-        let (queue, records) = mpsc::channel(unsettled);
-        (Self { queue }, records)
+    /// A journal in `spool`, and the queue of what goes to the database from memory: at most `in_memory` requests.
+    pub fn new(spool: Arc<Spool>, in_memory: usize) -> (Self, mpsc::Receiver<UsageRecord>) {
+        let (queue, records) = mpsc::channel(in_memory);
+        (Self(Arc::new(Books { queue, spool })), records)
     }
 
-    /// Opens a request, or refuses it where it could not be accounted for.
-    pub fn open(&self, opening: Opening) -> Result<Entry, Refusal> {
-        let place = self.queue.clone().try_reserve_owned().map_err(|_| Refusal::Overloaded)?;
-        Ok(Entry { opening, place: Some(place), first_byte: None, forwarded: false, streamed: false })
+    /// How many settled requests wait in memory for the database, and how many more fit.
+    pub fn fill(&self) -> (usize, usize) {
+        let room = self.0.queue.capacity();
+        (self.0.queue.max_capacity() - room, room)
+    }
+
+    /// Opens a request, or refuses it where the spool could not answer for it.
+    pub fn open(&self, opening: Opening, reservation: Reservation) -> Result<Entry, Refusal> {
+        if self.intake() != Intake::Open {
+            return Err(Refusal::Overloaded);
+        }
+        Ok(Entry {
+            opening,
+            reservation,
+            books: self.0.clone(),
+            is_settled: false,
+            must_wait: false,
+            first_byte: None,
+            forwarded: false,
+            streamed: false,
+        })
+    }
+
+    /// Whether requests can be opened.
+    pub fn intake(&self) -> Intake {
+        self.0.spool.intake()
+    }
+
+    /// Resolves when every request settled so far outlasts this process. No client learns of the end before.
+    pub async fn flushed(&self) {
+        self.0.flushed().await;
+    }
+}
+
+impl Books {
+    async fn flushed(&self) {
+        // Where the spool fails, its own log says so, and the record is still on its way from memory.
+        let _ = self.spool.flushed().await;
+    }
+}
+
+impl Opening {
+    fn opened(&self) -> Opened<'_> {
+        let Self { known, model, .. } = self;
+        let price = self.price();
+        Opened {
+            request: self.request,
+            account: known.account,
+            key: known.key,
+            public_id: &known.public_id,
+            group: known.group,
+            environment: known.environment.as_deref(),
+            creator: known.created_by,
+            model: model.as_ref().map_or("", |model| &model.id),
+            price: (price.input, price.cached_input, price.output),
+            route: self.route,
+            client: self.client,
+            started_at: i64::try_from(self.at.unix_timestamp_nanos()).unwrap_or(i64::MAX),
+            estimated_input: self.estimated_input,
+            reserved: self.reserved.clone(),
+        }
+    }
+
+    fn price(&self) -> Price {
+        self.model.as_ref().and_then(|model| model.price).unwrap_or_default()
     }
 }
 
@@ -87,16 +158,27 @@ impl Journal {
 #[derive(Debug)]
 pub struct Entry {
     opening: Opening,
-    place: Option<OwnedPermit<UsageRecord>>,
+    /// Given back, or turned into charges, when the request is over.
+    reservation: Reservation,
+    books: Arc<Books>,
+    is_settled: bool,
+    /// Somebody else is writing what this one has settled.
+    must_wait: bool,
     first_byte: Option<Duration>,
     forwarded: bool,
     streamed: bool,
 }
 
 impl Entry {
-    /// The request goes to the upstream now: from here on it may cost something.
-    pub fn forwarding(&mut self) {
+    /// The request goes to the upstream now: from here on it may cost something. Resolves when that is written down
+    /// and outlasts this process; where it cannot be, the request must not be forwarded, and is not booked.
+    pub async fn forwarding(&mut self) -> Result<(), Refusal> {
+        if self.books.spool.write_opening(&self.opening.opened()).await.is_err() {
+            self.is_settled = true;
+            return Err(Refusal::Overloaded);
+        }
         self.forwarded = true;
+        Ok(())
     }
 
     /// The answer is a stream of events.
@@ -126,45 +208,49 @@ impl Entry {
 
     /// Settles the request. Later calls do nothing: it is booked once.
     pub fn settle(&mut self, outcome: Outcome) {
-        let Some(place) = self.place.take() else { return };
-        let record = self.record(outcome);
+        if std::mem::replace(&mut self.is_settled, true) {
+            return;
+        }
+        let opened = self.opening.opened();
+        let ended = self.ended(outcome);
+        let record = opened.record(&ended);
+        std::mem::take(&mut self.reservation).settle(&record.charges);
         tracing::debug!(
             request_id = %record.id, key = %record.public_id, route = %record.route, model = %record.model,
             status = record.status, input = record.usage.input, output = record.usage.output,
             cost_nano = record.cost.0, estimated = record.estimated, interrupted = record.interrupted,
             duration_us = record.duration_us, "served"
         );
-        place.send(record);
+        self.must_wait = self.books.spool.write_end(&opened, &ended);
+        if self.books.queue.try_send(record).is_err() {
+            self.books.spool.spill(self.opening.request);
+        }
     }
 
-    fn record(&self, outcome: Outcome) -> UsageRecord {
-        let Opening { known, model, .. } = &self.opening;
-        let price = model.as_ref().map_or_else(Price::default, |model| model.price);
-        UsageRecord {
-            id: self.opening.request,
-            account_id: known.account,
-            key_id: known.key,
-            public_id: known.public_id.to_string(),
-            group_id: known.group,
-            environment: known.environment.as_deref().map(str::to_owned),
-            created_by: known.created_by,
-            model: model.as_ref().map(|model| model.id.clone()).unwrap_or_default(),
-            route: self.opening.route.to_owned(),
+    /// What the client must wait for before it may learn that the request is over, if that is anything.
+    pub fn to_wait_for(&mut self) -> Option<impl Future<Output = ()> + Send + use<>> {
+        std::mem::take(&mut self.must_wait).then(|| {
+            let books = self.books.clone();
+            async move { books.flushed().await }
+        })
+    }
+
+    fn ended(&self, outcome: Outcome) -> Ended {
+        let usage = outcome.usage;
+        Ended {
             status: outcome.status,
             streamed: self.streamed,
-            usage: outcome.usage,
-            cost: self.cost(price, outcome.usage),
-            price,
+            usage: (usage.input, usage.cached_input, usage.output),
+            cost: self.cost(usage).0,
             estimated: outcome.estimated,
             interrupted: outcome.interrupted,
-            client: self.opening.client,
-            started_at: self.opening.at,
             first_byte_us: self.first_byte.map(microseconds),
             duration_us: microseconds(self.opening.arrived.elapsed()),
         }
     }
 
-    fn cost(&self, price: Price, usage: TokenUsage) -> NanoUsd {
+    fn cost(&self, usage: TokenUsage) -> NanoUsd {
+        let price = self.opening.price();
         price.cost(usage).unwrap_or_else(|_| {
             tracing::error!(request_id = %self.opening.request, ?price, "a price makes no sense; nothing is charged");
             NanoUsd::ZERO

@@ -2,16 +2,30 @@
 
 use domain::usage::TokenUsage;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
+
+use crate::router::UsageDialect;
 
 /// No model reads or writes as much in one request; a larger figure is a mistake or a lie.
 const MAX_BELIEVABLE: u32 = 10_000_000;
 
-/// A whole answer or a chunk of a stream, as far as it concerns its cost.
+/// A whole answer or one event of a stream, as far as it concerns its cost.
 #[derive(Debug, Deserialize)]
 struct Wire<'a> {
     #[serde(borrow)]
     choices: Option<&'a RawValue>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    response: Option<&'a RawValue>,
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+}
+
+/// What an event is about, where that has a usage of its own.
+#[derive(Debug, Deserialize)]
+struct Inner<'a> {
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
 }
@@ -20,18 +34,33 @@ struct Wire<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Report {
     /// The figures; `None` where they make no sense.
-    pub usage: Option<TokenUsage>,
+    pub figures: Option<Figures>,
     /// It came with an empty list of choices: nothing else is in this chunk.
     pub is_alone: bool,
 }
 
+/// The figures of a report. A stream may tell its input first and its output later.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Input tokens, cached ones included, and how many of them were cached.
+    pub input: Option<(u32, u32)>,
+    /// Output tokens so far.
+    pub output: Option<u32>,
+}
+
 impl Report {
-    /// Reads the report in a JSON answer; `None` where there is none.
-    pub fn read(json: &[u8]) -> Option<Self> {
+    /// Reads the report in a JSON answer or event; `None` where there is none.
+    pub fn read(json: &[u8], dialect: UsageDialect) -> Option<Self> {
         let wire: Wire<'_> = serde_json::from_slice(json).ok()?;
-        let usage = read_usage(wire.usage?.get());
+        let inner = match dialect {
+            UsageDialect::Responses => wire.response,
+            UsageDialect::Messages => wire.message,
+            _ => None,
+        };
+        let inner = inner.and_then(|inner| serde_json::from_str::<Inner<'_>>(inner.get()).ok());
+        let usage = inner.and_then(|inner| inner.usage).or(wire.usage)?;
         let is_alone = wire.choices.is_some_and(|choices| is_empty_list(choices.get()));
-        Some(Self { usage, is_alone })
+        Some(Self { figures: Figures::read(usage.get().as_bytes(), dialect), is_alone })
     }
 }
 
@@ -41,15 +70,17 @@ fn is_empty_list(json: &str) -> bool {
         .is_some_and(|inside| inside.trim().is_empty())
 }
 
-/// The names of the chat API and of its successor.
+/// The names of the chat API, of its successor, and of Anthropic's messages.
 #[derive(Deserialize)]
-struct Figures {
-    #[serde(alias = "input_tokens")]
-    prompt_tokens: u32,
-    #[serde(alias = "output_tokens", default)]
-    completion_tokens: u32,
-    #[serde(alias = "input_tokens_details", default)]
+struct WireFigures {
+    prompt_tokens: Option<u32>,
+    input_tokens: Option<u32>,
+    completion_tokens: Option<u32>,
+    output_tokens: Option<u32>,
     prompt_tokens_details: Option<Details>,
+    input_tokens_details: Option<Details>,
+    cache_creation_input_tokens: Option<u32>,
+    cache_read_input_tokens: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -58,28 +89,110 @@ struct Details {
     cached_tokens: Option<u32>,
 }
 
-/// Figures that are negative, fractional, of another type or out of all proportion count as none.
-fn read_usage(json: &str) -> Option<TokenUsage> {
-    let figures: Figures = serde_json::from_str(json).ok()?;
-    let cached = figures.prompt_tokens_details.and_then(|details| details.cached_tokens).unwrap_or(0);
-    let usage = TokenUsage {
-        input: figures.prompt_tokens,
-        cached_input: cached.min(figures.prompt_tokens),
-        output: figures.completion_tokens,
-    };
-    (usage.input <= MAX_BELIEVABLE && usage.output <= MAX_BELIEVABLE).then_some(usage)
+impl Figures {
+    /// Figures that are negative, fractional, of another type or out of all proportion count as none.
+    pub fn read(json: &[u8], dialect: UsageDialect) -> Option<Self> {
+        let wire: WireFigures = serde_json::from_slice(json).ok()?;
+        let output = wire.completion_tokens.or(wire.output_tokens);
+        let figures = if dialect == UsageDialect::Messages {
+            // What comes from the cache or goes into it is told apart from the rest of the input.
+            let cached = wire.cache_read_input_tokens.unwrap_or(0);
+            let made = wire.cache_creation_input_tokens.unwrap_or(0);
+            let all = |fresh: u32| fresh.saturating_add(cached).saturating_add(made);
+            Self { input: wire.input_tokens.map(|fresh| (all(fresh), cached)), output }
+        } else {
+            let input = wire.prompt_tokens.or(wire.input_tokens)?;
+            let details = wire.prompt_tokens_details.or(wire.input_tokens_details);
+            let cached = details.and_then(|details| details.cached_tokens).unwrap_or(0);
+            Self { input: Some((input, cached.min(input))), output: Some(output.unwrap_or(0)) }
+        };
+        figures.is_believable().then_some(figures)
+    }
+
+    fn is_believable(self) -> bool {
+        let Self { input, output } = self;
+        let in_proportion = |tokens: u32| tokens <= MAX_BELIEVABLE;
+        (input.is_some() || output.is_some())
+            && input.is_none_or(|(tokens, _)| in_proportion(tokens))
+            && output.is_none_or(in_proportion)
+    }
+
+    /// These figures, and where they are silent the `earlier` ones.
+    #[must_use]
+    pub fn or(self, earlier: Self) -> Self {
+        Self { input: self.input.or(earlier.input), output: self.output.or(earlier.output) }
+    }
+
+    /// Both figures, where both have come.
+    pub fn complete(self) -> Option<TokenUsage> {
+        let (input, cached_input) = self.input?;
+        Some(TokenUsage { input, cached_input, output: self.output? })
+    }
 }
 
-/// Bytes of generated text in an answer or a chunk: the string values inside its `choices`, but not the names of
+/// How many images an answer holds.
+pub fn images(json: &[u8]) -> u32 {
+    #[derive(Deserialize)]
+    struct Images {
+        data: Vec<IgnoredAny>,
+    }
+    let count = serde_json::from_slice(json).map_or(0, |Images { data }| data.len());
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// What kind of event a stream's JSON is: its own `type`, wherever that stands.
+pub fn event_kind(json: &[u8]) -> &[u8] {
+    let Some(inside) = json.iter().position(|byte| *byte == b'{') else { return b"" };
+    let mut walk = Walk { rest: &json[inside + 1..], name: b"", depth: 0, bytes: 0 };
+    while let Some(first) = walk.rest.first() {
+        match first {
+            b'"' => {
+                let text = walk.string();
+                if walk.depth > 0 {
+                    continue;
+                }
+                if walk.rest.trim_ascii_start().first() == Some(&b':') {
+                    walk.name = text;
+                } else if walk.name == b"type" {
+                    return text;
+                }
+                continue;
+            }
+            b'{' | b'[' => walk.depth += 1,
+            b'}' | b']' => walk.depth -= 1,
+            _ => {}
+        }
+        walk.rest = &walk.rest[1..];
+    }
+    b""
+}
+
+/// Bytes of generated text in an answer or an event: the string values inside its `field`, but not the names of
 /// things. Escapes count as they are written, so the figure is never too small.
-pub fn text_bytes(json: &[u8]) -> u64 {
-    let Some(start) = find(json, b"\"choices\"") else { return 0 };
-    let mut walk = Walk { rest: &json[start..], name: b"", depth: 0, bytes: 0 };
-    // The field's own name.
-    walk.string();
-    while walk.step() {}
+pub fn text_bytes(json: &[u8], field: &[u8]) -> u64 {
+    let Some(mut walk) = Walk::to(json, field) else { return 0 };
+    if walk.rest.first() == Some(&b'"') {
+        walk.bytes = walk.string().len();
+    } else {
+        while walk.step() {}
+    }
     u64::try_from(walk.bytes).unwrap_or(u64::MAX)
 }
+
+/// Fields whose values are words of the API.
+const NAMES: [&[u8]; 11] = [
+    b"role",
+    b"finish_reason",
+    b"stop_reason",
+    b"stop_sequence",
+    b"status",
+    b"type",
+    b"id",
+    b"call_id",
+    b"object",
+    b"signature",
+    b"encrypted_content",
+];
 
 fn find(data: &[u8], word: &[u8]) -> Option<usize> {
     data.windows(word.len()).position(|window| window == word)
@@ -94,6 +207,13 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
+    /// To the value of the first field called `field`, which is given with its quotes.
+    fn to(json: &'a [u8], field: &[u8]) -> Option<Self> {
+        let start = find(json, field)? + field.len();
+        let after = json[start..].trim_ascii_start().strip_prefix(b":")?;
+        Some(Self { rest: after.trim_ascii_start(), name: b"", depth: 0, bytes: 0 })
+    }
+
     /// One token; false at the end of the value.
     fn step(&mut self) -> bool {
         match self.rest.first() {
@@ -102,6 +222,8 @@ impl<'a> Walk<'a> {
                 self.value_or_name();
                 return true;
             }
+            // The value was no container, and the next field begins.
+            Some(b',') if self.depth == 0 => return false,
             Some(b'[' | b'{') => self.depth += 1,
             Some(b']' | b'}') => self.depth -= 1,
             Some(_) => {}
@@ -115,7 +237,7 @@ impl<'a> Walk<'a> {
         let text = self.string();
         if self.rest.trim_ascii_start().first() == Some(&b':') {
             self.name = text;
-        } else if !matches!(self.name, b"role" | b"finish_reason" | b"type" | b"id" | b"object") {
+        } else if !NAMES.contains(&self.name) {
             self.bytes += text.len();
         }
     }
@@ -141,17 +263,46 @@ impl<'a> Walk<'a> {
 mod tests {
     use super::*;
 
+    const CHAT: UsageDialect = UsageDialect::Choices;
+
+    fn usage_as(dialect: UsageDialect, json: &str) -> Option<TokenUsage> {
+        Report::read(json.as_bytes(), dialect)?.figures?.complete()
+    }
+
     fn usage(json: &str) -> Option<TokenUsage> {
-        Report::read(json.as_bytes()).and_then(|report| report.usage)
+        usage_as(CHAT, json)
     }
 
     #[test]
-    fn usage_is_read_in_both_dialects() {
+    fn usage_is_read_in_every_dialect() {
         let chat = r#"{"usage":{"prompt_tokens":9,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":4}}}"#;
         assert_eq!(usage(chat).unwrap(), TokenUsage { input: 9, cached_input: 4, output: 3 });
         let later = r#"{"usage":{"input_tokens":9,"output_tokens":3,"input_tokens_details":null}}"#;
         assert_eq!(usage(later).unwrap(), TokenUsage { input: 9, cached_input: 0, output: 3 });
         assert_eq!(usage(r#"{"usage":{"prompt_tokens":5,"total_tokens":5}}"#).unwrap().input, 5);
+        let both =
+            r#"{"usage":{"prompt_tokens":5,"input_tokens":5,"completion_tokens":1,"output_tokens":1}}"#;
+        assert_eq!(usage(both).unwrap(), TokenUsage { input: 5, cached_input: 0, output: 1 });
+        let event = r#"{"type":"response.completed","response":{"usage":{"input_tokens":9,"output_tokens":3,
+            "input_tokens_details":{"cached_tokens":2}}}}"#;
+        let figures = TokenUsage { input: 9, cached_input: 2, output: 3 };
+        assert_eq!(usage_as(UsageDialect::Responses, event), Some(figures));
+        assert_eq!(usage_as(CHAT, event), None);
+    }
+
+    #[test]
+    fn a_messages_cache_is_part_of_its_input() {
+        let usage = r#"{"input_tokens":10,"cache_creation_input_tokens":200,"cache_read_input_tokens":3000,
+            "output_tokens":7,"service_tier":"standard","cache_creation":{"ephemeral_5m_input_tokens":200}}"#;
+        let expected = TokenUsage { input: 3_210, cached_input: 3_000, output: 7 };
+        for json in [format!("{{\"usage\":{usage}}}"), format!("{{\"message\":{{\"usage\":{usage}}}}}")] {
+            assert_eq!(usage_as(UsageDialect::Messages, &json), Some(expected), "{json}");
+        }
+        let delta = br#"{"type":"message_delta","usage":{"output_tokens":9,"input_tokens":null}}"#;
+        let later = Report::read(delta, UsageDialect::Messages).unwrap().figures.unwrap();
+        assert_eq!(later.complete(), None);
+        let earlier = Figures { input: Some((12, 2)), output: Some(1) };
+        assert_eq!(later.or(earlier), Figures { input: Some((12, 2)), output: Some(9) });
     }
 
     #[test]
@@ -165,12 +316,19 @@ mod tests {
             r"{}",
             r"[]",
         ] {
-            let report = Report::read(format!(r#"{{"choices":[],"usage":{figures}}}"#).as_bytes()).unwrap();
-            assert_eq!(report, Report { usage: None, is_alone: true }, "{figures}");
+            let json = format!(r#"{{"choices":[],"usage":{figures}}}"#);
+            let report = Report::read(json.as_bytes(), CHAT).unwrap();
+            assert_eq!(report, Report { figures: None, is_alone: true }, "{figures}");
+            if !figures.starts_with('[') {
+                let figures = figures.replace("prompt", "input").replace("completion", "output");
+                assert_eq!(Figures::read(figures.as_bytes(), UsageDialect::Messages), None, "{figures}");
+            }
         }
-        assert_eq!(Report::read(br#"{"usage":null}"#), None);
-        assert_eq!(Report::read(b"{}"), None);
-        assert_eq!(Report::read(b"usage"), None);
+        assert_eq!(Report::read(br#"{"usage":null}"#, CHAT), None);
+        assert_eq!(Report::read(b"{}", CHAT), None);
+        assert_eq!(Report::read(b"usage", CHAT), None);
+        let huge = br#"{"input_tokens":4000000000,"cache_read_input_tokens":4000000000,"output_tokens":1}"#;
+        assert_eq!(Figures::read(huge, UsageDialect::Messages), None);
     }
 
     #[test]
@@ -183,7 +341,7 @@ mod tests {
     fn only_an_empty_list_of_choices_makes_a_report_alone() {
         let alone = |choices: &str| {
             let json = format!(r#"{{{choices}"usage":{{"prompt_tokens":1,"completion_tokens":1}}}}"#);
-            Report::read(json.as_bytes()).unwrap().is_alone
+            Report::read(json.as_bytes(), CHAT).unwrap().is_alone
         };
         assert!(alone(r#""choices":[],"#) && alone(r#""choices":[ ],"#));
         assert!(!alone(r#""choices":[{}],"#) && !alone("") && !alone(r#""choices":null,"#));
@@ -191,12 +349,30 @@ mod tests {
 
     #[test]
     fn text_is_counted_without_the_names_of_things() {
+        let text = |json: &[u8], field: &str| text_bytes(json, format!("\"{field}\"").as_bytes());
         let chunk = br#"{"id":"chatcmpl-1","model":"m","choices":[{"index":0,"delta":{"role":"assistant",
             "content":" ke\"y"},"finish_reason":"stop"}],"system_fingerprint":"fp_123"}"#;
-        assert_eq!(text_bytes(chunk), 6);
+        assert_eq!(text(chunk, "choices"), 6);
         let calls = br#"{"choices":[{"delta":{"tool_calls":[{"function":{"name":"f","arguments":"{}"}}]}}]}"#;
-        assert_eq!(text_bytes(calls), 3);
-        assert_eq!(text_bytes(b"{}"), 0);
-        assert_eq!(text_bytes(br#"{"choices":[{"text":"cut of"#), 6);
+        assert_eq!(text(calls, "choices"), 3);
+        assert_eq!(text(b"{}", "choices"), 0);
+        assert_eq!(text(br#"{"choices":[{"text":"cut of"#, "choices"), 6);
+        let delta =
+            br#"{"type":"response.output_text.delta","item_id":"i","delta" : "four","obfuscation":"xyz"}"#;
+        assert_eq!(text(delta, "delta"), 4);
+        let block =
+            br#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"four"}}"#;
+        assert_eq!(text(block, "delta"), 4);
+        assert_eq!(text(br#"{"delta":null,"x":"four"}"#, "delta"), 0);
+    }
+
+    #[test]
+    fn events_are_known_by_their_type() {
+        assert_eq!(event_kind(br#"{"type" : "message_stop"}"#), b"message_stop");
+        assert_eq!(event_kind(br#"{"a":{"type":"x"},"b":["type"],"type":"y"}"#), b"y");
+        assert_eq!(event_kind(br#"{"type":5}"#), b"");
+        assert_eq!(event_kind(b"[DONE]"), b"");
+        assert_eq!(images(br#"{"created":1,"data":[{"url":"x"},{"b64_json":"y"}]}"#), 2);
+        assert_eq!(images(b"{}"), 0);
     }
 }

@@ -1,12 +1,22 @@
 //! Writes settled requests to the ledger: in batches, again and again until the database has taken them.
+//!
+//! They come from memory. What an earlier run has left in the spool goes first; what had no place in memory is read
+//! back from it when there is time. The spool keeps everything until it is told that the ledger has it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use store::usage::{self, UsageRecord};
 use store::{PgPool, StoreError};
 use tokio::sync::mpsc::Receiver;
+use tokio::task::spawn_blocking;
 use tokio::time::{sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::limits::Limits;
+use crate::spool::Spool;
+use crate::spool::replay::Replay;
 
 /// Rows of one transaction.
 const BATCH: usize = 500;
@@ -15,6 +25,8 @@ const LINGER: Duration = Duration::from_millis(100);
 const WRITE_TIME: Duration = Duration::from_secs(10);
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// Between two attempts to read a segment.
+const READ_WAIT: Duration = Duration::from_secs(5);
 const DAY: Duration = Duration::from_hours(24);
 
 /// Empties a journal's queue into the ledger.
@@ -22,23 +34,109 @@ const DAY: Duration = Duration::from_hours(24);
 pub struct Writer {
     pool: PgPool,
     records: Receiver<UsageRecord>,
+    spool: Arc<Spool>,
+    leases: Arc<Limits>,
     /// Set when no request will be opened any more.
     closing: CancellationToken,
+    /// Whose leases the charges draw on.
+    gateway: Uuid,
     partitions_made: Option<Instant>,
 }
 
 impl Writer {
-    /// A writer for `records`, which ends once `closing` is set, every request is settled and all is written.
-    pub fn new(pool: PgPool, records: Receiver<UsageRecord>, closing: CancellationToken) -> Self {
-        Self { pool, records, closing, partitions_made: None }
+    /// A writer for `records`, which are in `spool` too. It ends once `closing` is set and all is written.
+    pub fn new(
+        pool: PgPool,
+        records: Receiver<UsageRecord>,
+        spool: Arc<Spool>,
+        leases: Arc<Limits>,
+        closing: CancellationToken,
+    ) -> Self {
+        let gateway = spool.gateway_id();
+        Self { pool, records, spool, leases, closing, gateway, partitions_made: None }
     }
 
-    /// Runs until everything is written.
-    pub async fn run(mut self) {
+    /// Replays what an earlier run has left, then runs until everything is written.
+    pub async fn run(mut self, left: Replay) {
+        self.replay(left).await;
         let mut batch = Vec::with_capacity(BATCH);
         while self.collect(&mut batch).await {
             self.write(&batch).await;
+            self.book(&batch);
+            self.spool.acknowledge(batch.iter().map(|record| record.id));
             batch.clear();
+            self.read_back().await;
+        }
+    }
+
+    /// The ledger has these: their leases are drawn by as much.
+    fn book(&self, batch: &[UsageRecord]) {
+        batch.iter().for_each(|record| self.leases.booked(&record.charges));
+    }
+
+    /// New requests are taken when this is done. Everything an earlier run has used is booked by then, so what its
+    /// leases still hold is nobody's and goes back.
+    async fn replay(&mut self, left: Replay) {
+        let (replay, records) = self.write_all(left).await;
+        if records > 0 {
+            tracing::info!(records, "what an earlier run had left in the spool is in the ledger");
+        }
+        while let Err(error) = self.leases.give_back_all().await {
+            tracing::warn!(%error, "leases of an earlier run could not be given back; it is tried again");
+            sleep(LONGEST_WAIT).await;
+        }
+        let spool = self.spool.clone();
+        if spawn_blocking(move || spool.replayed(&replay)).await.is_err() {
+            tracing::error!(
+                "the replayed part of the spool was not put away; requests are refused until a restart"
+            );
+        }
+    }
+
+    /// What had no place in memory, once memory has some again.
+    async fn read_back(&mut self) {
+        if self.records.len() > self.records.max_capacity() / 2 {
+            return;
+        }
+        let Some((replay, reading)) = self.spool.read_back() else { return };
+        let (_, records) = self.write_all(replay).await;
+        self.spool.have_read_back(reading);
+        tracing::info!(
+            records,
+            "what had no place in memory was read back from the spool and is in the ledger"
+        );
+    }
+
+    /// Writes all that a replay reads; gives back the replay and the number of its records.
+    async fn write_all(&mut self, mut replay: Replay) -> (Replay, usize) {
+        let mut records = 0;
+        loop {
+            let read = move || {
+                let rows = replay.next_rows();
+                (replay, rows)
+            };
+            let rows = match spawn_blocking(read).await {
+                Ok((back, rows)) => {
+                    replay = back;
+                    rows
+                }
+                // Only a panic ends it so, and then there is nothing left to go on with.
+                Err(error) => std::panic::resume_unwind(error.into_panic()),
+            };
+            match rows {
+                Ok(Some(rows)) => {
+                    for batch in rows.chunks(BATCH) {
+                        self.write(batch).await;
+                        self.book(batch);
+                    }
+                    records += rows.len();
+                }
+                Ok(None) => return (replay, records),
+                Err(error) => {
+                    tracing::error!(%error, "a segment of the spool cannot be read; it is tried again");
+                    sleep(READ_WAIT).await;
+                }
+            }
         }
     }
 
@@ -116,7 +214,7 @@ impl Writer {
                 self.partitions_made = Some(Instant::now());
             }
             let mut connection = self.pool.acquire().await?;
-            usage::settle(&mut connection, batch).await.map(|_| ())
+            usage::settle(&mut connection, self.gateway, batch).await.map(|_| ())
         };
         timeout(WRITE_TIME, work).await.unwrap_or(Err(StoreError::PoolTimedOut))
     }

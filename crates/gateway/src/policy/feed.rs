@@ -30,7 +30,7 @@ const REMIND: Duration = Duration::from_secs(10);
 pub struct Feed {
     policy: Arc<Policy>,
     pool: PgPool,
-    /// This process, for the console's receipts.
+    /// This gateway, for the console's receipts: the same after a restart, so that nobody waits for its ghost.
     id: Uuid,
     name: String,
     interval: Duration,
@@ -38,9 +38,14 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// A feed for the gateway called `name`, which looks at least once every `interval`.
-    pub fn new(policy: Arc<Policy>, pool: PgPool, name: String, interval: Duration) -> Self {
-        Self { policy, pool, id: store::new_id(), name, interval, look_now: Arc::default() }
+    /// A feed for the gateway `id` called `name`, which looks at least once every `interval`.
+    pub fn new(policy: Arc<Policy>, pool: PgPool, id: Uuid, name: String, interval: Duration) -> Self {
+        Self { policy, pool, id, name, interval, look_now: Arc::default() }
+    }
+
+    /// What the database calls this gateway.
+    pub fn id(&self) -> Uuid {
+        self.id
     }
 
     /// Runs until dropped: the poll and, beside it, the listener.
@@ -125,6 +130,10 @@ impl Feed {
     /// One look: brings the set up to the database's version and says so.
     async fn look(&self, db: &mut PgConnection, health: &mut Health) -> Result<(), LookError> {
         let moment = Instant::now();
+        if !health.is_loaded || !self.policy.is_fresh() {
+            // Receipts must wait for this gateway before it serves: counted, and behind, from here on.
+            self.tell(db).await?;
+        }
         let pulse = within(LOOK_TIME, policy::pulse(&mut *db)).await?;
         self.policy.clock.set(pulse.now);
         let before = self.policy.read().version;
@@ -140,7 +149,9 @@ impl Feed {
         } else {
             within(LOAD_TIME, self.catch_up(db, before)).await?;
         }
-        self.confirm_and_tell(db, moment).await
+        self.tell(db).await?;
+        self.policy.confirm(moment);
+        Ok(())
     }
 
     /// The shorter look after a notification.
@@ -151,12 +162,14 @@ impl Feed {
         if self.policy.read().version == before {
             return Ok(());
         }
-        self.confirm_and_tell(db, moment).await
+        self.tell(db).await?;
+        self.policy.confirm(moment);
+        Ok(())
     }
 
-    /// What has been applied is in force from here on, so it counts from here on, even before anybody is told.
-    async fn confirm_and_tell(&self, db: &mut PgConnection, moment: Instant) -> Result<(), LookError> {
-        self.policy.confirm(moment);
+    /// Writes down which version is in force. What has been applied is in force already; that it may be used longer is
+    /// confirmed only afterwards, so that no gateway serves at a time when the console believes it silent.
+    async fn tell(&self, db: &mut PgConnection) -> Result<(), LookError> {
         let version = self.policy.read().version;
         within(LOOK_TIME, gateways::acknowledge(db, self.id, &self.name, version)).await
     }
@@ -180,6 +193,12 @@ impl Feed {
             models: Some(models::list(&mut *db).await?),
             ..Update::default()
         });
+        {
+            let mut limits = std::pin::pin!(policy::stream_limits(db));
+            while let Some(row) = limits.try_next().await? {
+                set.insert_limit(row);
+            }
+        }
         let secrets = set.len();
         self.policy.change(|old| *old = set);
         let took_ms = started.elapsed().as_millis();
@@ -234,7 +253,8 @@ struct Health {
 
 /// Rows may be newer than the changes that named them; what made them newer comes with the next look.
 async fn read_update(db: &mut PgConnection, changes: Changes) -> Result<Update, StoreError> {
-    let mut update = Update { version: changes.version, ..Update::default() };
+    let limits = policy::find_limits(&mut *db, &changes).await?;
+    let mut update = Update { version: changes.version, limits, ..Update::default() };
     if !changes.keys.is_empty() {
         update.secrets = policy::find_secrets(&mut *db, &changes.keys).await?;
         update.keys = changes.keys;

@@ -4,18 +4,19 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use domain::decision::{AccountPolicy, Billing, GroupPolicy, KeyPolicy, SecretState};
-use domain::key::KeyStatus;
-use domain::refusal::Refusal;
-use domain::rule::{AddressRule, Allow};
+use domain::limit::{Fit, Measure};
+use domain::refusal::{LimitKind, Refusal};
+use domain::rule::{AddressRule, Allow, Permission};
 use domain::secret::Digest;
 use domain::{AccountId, GroupId, KeyId, UserId};
 use store::accounts::BillingMode;
 use store::models::Model;
-use store::policy::{AccountRow, GroupRow, SecretRow};
+use store::policy::{AccountRow, GroupRow, LimitRow, SecretRow};
 use time::OffsetDateTime;
 
 use super::Standing;
 use super::digests::ByDigest;
+use crate::limits::Terms;
 
 /// One secret with its key: what a request needs to be decided and booked.
 #[derive(Debug)]
@@ -32,9 +33,27 @@ pub struct Known {
     pub public_id: Box<str>,
     /// The key's environment.
     pub environment: Option<Box<str>>,
-    status: KeyStatus,
-    expires_at: Option<OffsetDateTime>,
+    /// What is decided about the key.
+    pub policy: KeyPolicy,
+    /// Requests it may make within 60 s; `None` is any number.
+    pub requests_per_minute: Option<u32>,
+    /// What happens to a request whose worst case does not fit its limits.
+    pub fit: Fit,
     ends_at: Option<OffsetDateTime>,
+}
+
+/// An account, with the limits it has itself.
+#[derive(Debug)]
+pub(super) struct Account {
+    pub(super) policy: AccountPolicy,
+    pub(super) limits: Vec<Terms>,
+}
+
+/// A group, with its budget.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) policy: GroupPolicy,
+    pub(super) limits: Vec<Terms>,
 }
 
 /// The digests of one key: nearly always one.
@@ -46,8 +65,10 @@ pub(super) struct Set {
     pub(super) version: i64,
     secrets: ByDigest<Arc<Known>>,
     keys: HashMap<KeyId, Digests>,
-    accounts: HashMap<AccountId, AccountPolicy>,
-    groups: HashMap<GroupId, bool>,
+    /// Of the keys that have any.
+    limits: HashMap<KeyId, Vec<Terms>>,
+    accounts: HashMap<AccountId, Arc<Account>>,
+    groups: HashMap<GroupId, Arc<Group>>,
     pub(super) models: BTreeMap<String, Arc<Model>>,
 }
 
@@ -59,6 +80,8 @@ pub(super) struct Update {
     pub(super) secrets: Vec<SecretRow>,
     pub(super) accounts: Vec<AccountRow>,
     pub(super) groups: Vec<GroupRow>,
+    /// All limits of the keys, groups and accounts above.
+    pub(super) limits: Vec<LimitRow>,
     pub(super) models: Option<Vec<Model>>,
 }
 
@@ -66,34 +89,38 @@ impl Set {
     pub(super) fn find(&self, digest: &Digest) -> Result<Option<Standing>, Refusal> {
         let Some(known) = self.secrets.get(digest) else { return Ok(None) };
         // Both belong to the key, so a set without them is not complete, and nothing can be said.
-        let (Some(account), Some(archived)) =
-            (self.accounts.get(&known.account), self.groups.get(&known.group))
+        let (Some(account), Some(group)) = (self.accounts.get(&known.account), self.groups.get(&known.group))
         else {
             return Err(Refusal::PolicyUnavailable);
         };
         Ok(Some(Standing {
             known: known.clone(),
-            key: known.policy(),
             secret: known.ends_at.map_or(SecretState::Current, SecretState::Retiring),
-            account: *account,
-            group: GroupPolicy { archived: *archived, permissions: Allow::Any, models: Allow::Any },
+            account: account.clone(),
+            group: group.clone(),
+            limits: self.limits.get(&known.key).into_iter().flatten().copied().collect(),
         }))
     }
 
     pub(super) fn apply(&mut self, update: Update) {
         for account in update.accounts {
-            self.accounts.insert(account.id, account_policy(account));
+            let policy = account_policy(account);
+            self.accounts.insert(account.id, Arc::new(Account { policy, limits: Vec::new() }));
         }
         for group in update.groups {
-            self.groups.insert(group.id, group.archived);
+            self.groups.insert(group.id, Arc::new(Group { policy: group_policy(group), limits: Vec::new() }));
         }
         for key in update.keys {
             for digest in self.keys.remove(&key).unwrap_or_default() {
                 self.secrets.remove(&digest);
             }
+            self.limits.remove(&key);
         }
         for row in update.secrets {
             self.insert(row);
+        }
+        for row in update.limits {
+            self.insert_limit(row);
         }
         if let Some(models) = update.models {
             self.models = models.into_iter().map(|model| (model.id.clone(), Arc::new(model))).collect();
@@ -107,6 +134,29 @@ impl Set {
         let digests = self.keys.entry(row.key_id).or_insert_with(|| Vec::with_capacity(1));
         digests.push(Digest(digest));
         self.secrets.insert(Digest(digest), Arc::new(Known::from_row(row)));
+    }
+
+    pub(super) fn insert_limit(&mut self, row: LimitRow) {
+        let terms = |kind| Terms { id: row.id, kind, measure: row.measure, amount: row.amount };
+        match (row.key_id, row.group_id) {
+            (Some(key), _) => {
+                let kind = match row.measure {
+                    Measure::Cost => LimitKind::Cost,
+                    Measure::Tokens => LimitKind::Tokens,
+                };
+                self.limits.entry(key).or_default().push(terms(kind));
+            }
+            (None, Some(group)) => {
+                if let Some(group) = self.groups.get_mut(&group).and_then(Arc::get_mut) {
+                    group.limits.push(terms(LimitKind::Group));
+                }
+            }
+            (None, None) => {
+                if let Some(account) = self.accounts.get_mut(&row.account_id).and_then(Arc::get_mut) {
+                    account.limits.push(terms(LimitKind::Balance));
+                }
+            }
+        }
     }
 
     /// How many secrets it knows.
@@ -124,33 +174,46 @@ impl Known {
             created_by: row.created_by,
             public_id: row.public_id.into(),
             environment: row.environment.map(Into::into),
-            status: row.status,
-            expires_at: row.expires_at,
+            policy: KeyPolicy {
+                status: row.status,
+                expires_at: row.expires_at,
+                addresses: row.addresses.map_or_else(AddressRule::default, AddressRule::only),
+                permissions: permissions(row.permissions),
+                models: row.models.map_or(Allow::Any, Allow::Only),
+            },
+            // The table's CHECK keeps it above zero.
+            requests_per_minute: row.requests_per_minute.and_then(|most| u32::try_from(most).ok()),
+            fit: row.fit,
             ends_at: row.ends_at,
         }
     }
+}
 
-    fn policy(&self) -> KeyPolicy {
-        KeyPolicy {
-            status: self.status,
-            expires_at: self.expires_at,
-            addresses: AddressRule::default(),
-            permissions: Allow::Any,
-            models: Allow::Any,
-        }
+fn permissions(names: Option<Vec<String>>) -> Allow<Permission> {
+    names.map_or(Allow::Any, |names| Allow::Only(names.iter().map(|name| Permission::new(name)).collect()))
+}
+
+fn group_policy(row: GroupRow) -> GroupPolicy {
+    GroupPolicy {
+        archived: row.archived,
+        permissions: permissions(row.permissions),
+        models: row.models.map_or(Allow::Any, Allow::Only),
     }
 }
 
 fn account_policy(row: AccountRow) -> AccountPolicy {
     let billing = match row.billing {
         BillingMode::None => Billing::Inactive,
-        BillingMode::Invoiced => Billing::Active,
+        BillingMode::Invoiced | BillingMode::Prepaid => Billing::Active,
     };
     AccountPolicy { suspended: row.suspended, billing }
 }
 
 #[cfg(test)]
 mod tests {
+    use domain::LimitId;
+    use domain::key::KeyStatus;
+
     use super::*;
 
     fn id(n: u8) -> uuid::Uuid {
@@ -169,6 +232,11 @@ mod tests {
             status,
             expires_at: None,
             created_by: UserId(id(1)),
+            addresses: None,
+            permissions: None,
+            models: None,
+            requests_per_minute: None,
+            fit: Fit::Clamp,
         }
     }
 
@@ -181,7 +249,7 @@ mod tests {
                 billing: BillingMode::Invoiced,
                 suspended: false,
             }],
-            groups: vec![GroupRow { id: GroupId(id(1)), archived: false }],
+            groups: vec![GroupRow { id: GroupId(id(1)), archived: false, permissions: None, models: None }],
             ..Update::default()
         });
         set
@@ -198,10 +266,48 @@ mod tests {
         );
         set.apply(update(3, vec![row(7, 2, KeyStatus::Disabled)]));
         assert!(set.find(&Digest([1; 32])).unwrap().is_none());
-        assert_eq!(set.find(&Digest([2; 32])).unwrap().unwrap().key.status, KeyStatus::Disabled);
+        assert_eq!(set.find(&Digest([2; 32])).unwrap().unwrap().known.policy.status, KeyStatus::Disabled);
         set.apply(update(4, vec![]));
         assert!(set.find(&Digest([2; 32])).unwrap().is_none());
         assert_eq!((set.len(), set.keys.len(), set.version), (0, 0, 4));
+    }
+
+    #[test]
+    fn limits_of_key_group_and_account_apply_together_and_are_replaced_together() {
+        let mut set = with_account();
+        let (key, group, account) = (KeyId(id(7)), GroupId(id(1)), AccountId(id(1)));
+        let limit = |n, key_id, group_id, amount| LimitRow {
+            id: LimitId(id(n)),
+            account_id: account,
+            key_id,
+            group_id,
+            measure: Measure::Cost,
+            amount,
+        };
+        set.apply(Update {
+            version: 2,
+            keys: vec![key],
+            secrets: vec![row(7, 1, KeyStatus::Enabled)],
+            limits: vec![
+                limit(1, Some(key), None, 10),
+                limit(2, None, Some(group), 20),
+                limit(3, None, None, 30),
+            ],
+            ..Update::default()
+        });
+        let terms = |set: &Set| -> Vec<(LimitKind, i64)> {
+            let standing = set.find(&Digest([1; 32])).unwrap().unwrap();
+            standing.limits().map(|terms| (terms.kind, terms.amount)).collect()
+        };
+        assert_eq!(terms(&set), [(LimitKind::Cost, 10), (LimitKind::Group, 20), (LimitKind::Balance, 30)]);
+        set.apply(Update {
+            version: 3,
+            keys: vec![key],
+            secrets: vec![row(7, 1, KeyStatus::Enabled)],
+            limits: vec![limit(1, Some(key), None, 11)],
+            ..Update::default()
+        });
+        assert_eq!(terms(&set), [(LimitKind::Cost, 11), (LimitKind::Group, 20), (LimitKind::Balance, 30)]);
     }
 
     #[test]

@@ -5,7 +5,11 @@ use serde_json::{Value, json};
 use super::*;
 
 fn read(text: &str) -> Result<Prompt, Refusal> {
-    Prompt::read(Bytes::copy_from_slice(text.as_bytes()), Forwarded::ChatCompletions)
+    read_as(BodyDialect::Chat, text)
+}
+
+fn read_as(dialect: BodyDialect, text: &str) -> Result<Prompt, Refusal> {
+    Prompt::read_json(Bytes::copy_from_slice(text.as_bytes()), reading_of(dialect))
 }
 
 fn param(text: &str) -> Option<String> {
@@ -70,6 +74,170 @@ fn a_streamed_request_asks_for_usage_once() {
         let prompt = read(text).unwrap();
         assert!(!prompt.usage_is_injected());
         assert_eq!(sent(prompt, "a"), serde_json::from_str::<Value>(text).unwrap());
+    }
+}
+
+#[test]
+fn each_dialect_checks_what_it_reads() {
+    use BodyDialect::{Chat, Completions, Embeddings, Images, Messages, Responses, Speech};
+    for (dialect, field, wrong) in [
+        (Chat, "max_tokens", "0"),
+        (Chat, "max_tokens", "1.5"),
+        (Chat, "max_tokens", "1e3"),
+        (Chat, "max_tokens", "-1"),
+        (Chat, "max_tokens", "\"10\""),
+        (Chat, "max_completion_tokens", "10000001"),
+        (Chat, "max_completion_tokens", "99999999999999999999"),
+        (Chat, "n", "0"),
+        (Chat, "n", "129"),
+        (Chat, "tools", "{}"),
+        (Chat, "tools", "[1]"),
+        (Completions, "max_tokens", "true"),
+        (Completions, "best_of", "129"),
+        (Completions, "prompt", "{}"),
+        (Completions, "stream", "1"),
+        (Responses, "max_output_tokens", "0"),
+        (Responses, "stream", "\"true\""),
+        (Responses, "background", "1"),
+        (Responses, "previous_response_id", "1"),
+        (Responses, "tools", "[{\"type\":\"image_generation\",\"model\":\"gpt-image-1\"}]"),
+        (Responses, "tools", "[{\"type\":\"function\",\"type\":\"mcp\"}]"),
+        (Messages, "max_tokens", "0"),
+        (Messages, "stream", "[]"),
+        (Embeddings, "dimensions", "0"),
+        (Images, "n", "11"),
+        (Images, "size", "\"huge\""),
+        (Images, "size", "\"0x10\""),
+        (Images, "size", "1024"),
+        (Images, "partial_images", "4"),
+        (Speech, "input", "[]"),
+        (Speech, "Fallbacks", "[]"),
+        (Messages, "fallback_model", "\"x\""),
+    ] {
+        let text = format!("{{\"model\":\"a\",\"{field}\":{wrong}}}");
+        match read_as(dialect, &text).unwrap_err() {
+            Refusal::InvalidRequest { param, .. } => assert_eq!(param.as_deref(), Some(field), "{text}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    for (dialect, text) in [
+        (Chat, r#"{"model":"a","max_tokens":null,"n":null,"tools":null,"stream":null}"#),
+        (Chat, r#"{"model":"a","max_tokens":1,"max_completion_tokens":10000000,"n":128}"#),
+        (Images, r#"{"model":"a","n":10,"size":"1024x1536","prompt":"p"}"#),
+        (Images, r#"{"model":"a","size":"auto"}"#),
+        (Responses, r#"{"model":"a","input":[],"stream":true}"#),
+    ] {
+        assert!(read_as(dialect, text).is_ok(), "{text}");
+    }
+}
+
+#[test]
+fn what_was_asked_for_is_told() {
+    use BodyDialect::{Chat, Completions, Images, Responses};
+    for (dialect, text, output_cap, answers) in [
+        (Chat, r#"{"model":"a"}"#, None, 1),
+        (Chat, r#"{"model":"a","max_tokens":5,"max_completion_tokens":7,"n":3}"#, Some(7), 3),
+        (Responses, r#"{"model":"a","max_output_tokens":9,"n":3}"#, Some(9), 1),
+        (Completions, r#"{"model":"a","n":2,"best_of":5}"#, None, 5),
+        (Completions, r#"{"model":"a","prompt":["a","b"],"n":2}"#, None, 4),
+        (Completions, r#"{"model":"a","prompt":[[1,2],[3]]}"#, None, 2),
+        (Completions, r#"{"model":"a","prompt":[1,2,3]}"#, None, 1),
+        (Completions, r#"{"model":"a","prompt":"a"}"#, None, 1),
+        (Images, r#"{"model":"a","n":4}"#, None, 4),
+    ] {
+        assert_eq!(read_as(dialect, text).unwrap().asked(), Asked { output_cap, answers }, "{text}");
+    }
+}
+
+#[test]
+fn a_clamp_lowers_or_sets_and_says_so() {
+    use BodyDialect::{Chat, Completions, Images, Messages};
+    let clamp = Clamp { output_cap: Some(5), n: Some(2) };
+    for (dialect, text, expected, told) in [
+        (
+            Chat,
+            r#"{"model":"a"}"#,
+            r#"{"max_completion_tokens":5,"model":"a"}"#,
+            Some("max_completion_tokens=5"),
+        ),
+        (
+            Chat,
+            r#"{ "model":"a","max_tokens": 9}"#,
+            r#"{ "model":"a","max_tokens": 5}"#,
+            Some("max_tokens=5"),
+        ),
+        (Chat, r#"{"model":"a","max_tokens":4}"#, r#"{"model":"a","max_tokens":4}"#, None),
+        (
+            Chat,
+            r#"{"model":"a","max_tokens":9,"max_completion_tokens":null,"n":3}"#,
+            r#"{"model":"a","max_tokens":5,"max_completion_tokens":null,"n":2}"#,
+            Some("max_tokens=5, n=2"),
+        ),
+        (
+            Chat,
+            r#"{"model":"a","max_completion_tokens":null}"#,
+            r#"{"model":"a","max_completion_tokens":5}"#,
+            Some("max_completion_tokens=5"),
+        ),
+        (
+            Completions,
+            r#"{"model":"a","n":3,"best_of":4,"max_tokens":1}"#,
+            r#"{"model":"a","n":2,"best_of":2,"max_tokens":1}"#,
+            Some("n=2, best_of=2"),
+        ),
+        (Images, r#"{"model":"a","n":3}"#, r#"{"model":"a","n":2}"#, Some("n=2")),
+        (
+            Messages,
+            r#"{"model":"a","max_tokens":6}"#,
+            r#"{"model":"a","max_tokens":5}"#,
+            Some("max_tokens=5"),
+        ),
+    ] {
+        let mut prompt = read_as(dialect, text).unwrap();
+        assert_eq!(prompt.clamped(), None);
+        prompt.clamp(clamp);
+        assert_eq!(prompt.clamped().as_deref(), told, "{text}");
+        assert_eq!(sent(prompt, "a"), serde_json::from_str::<Value>(expected).unwrap(), "{text}");
+    }
+}
+
+#[test]
+fn what_cannot_be_bounded_is_recognised() {
+    use BodyDialect::{Chat, Messages, Responses};
+    for (dialect, field) in [
+        (Responses, r#""previous_response_id":"resp_1""#),
+        (Responses, r#""conversation":{"id":"c"}"#),
+        (Responses, r#""background":true"#),
+        (Responses, r#""prompt":{"id":"p"}"#),
+        (Responses, r#""tools":[{"type":"function","name":"f"},{"type":"web_search"}]"#),
+        (Responses, r#""tools":[{"type":"mcp","server_url":"https://x"}]"#),
+        (Responses, r#""input":[{"content":[{"type":"input_image","image_url":"https://x/y.png"}]}]"#),
+        (Responses, r#""input":[{"type":"item_reference","id":"i"}]"#),
+        (Chat, r#""messages":[{"content":[{"type":"image_url","image_url":{"url":"https://x"}}]}]"#),
+        (Chat, r#""web_search_options":{}"#),
+        (Messages, r#""tools":[{"type":"web_search_20250305","name":"web_search"}]"#),
+        (Messages, r#""mcp_servers":[{"url":"https://x"}]"#),
+        (
+            Messages,
+            r#""messages":[{"content":[{"type":"image","source":{"type":"url","url":"https://x"}}]}]"#,
+        ),
+        (Messages, r#""messages":[{"content":[{"source":{"type":"file","file_id":"f"}}]}]"#),
+    ] {
+        let text = format!("{{\"model\":\"a\",{field}}}");
+        assert!(read_as(dialect, &text).unwrap().unbounded().is_some(), "{text}");
+    }
+    for (dialect, field) in [
+        (Responses, r#""previous_response_id":null,"background":false,"tools":[]"#),
+        (
+            Responses,
+            r#""input":"https://x","tools":[{"type":"function","parameters":{"model":{"type":"x"}}}]"#,
+        ),
+        (Chat, r#""messages":[{"content":[{"image_url":{"url":"data:image/png;base64,AA"}}]}]"#),
+        (Messages, r#""tools":[{"name":"f"},{"type":"custom","name":"g"},{"type":"bash_20250124"}]"#),
+        (Messages, r#""messages":[{"content":[{"type":"tool_use","input":{"url":"https://x"}}]}]"#),
+    ] {
+        let text = format!("{{\"model\":\"a\",{field}}}");
+        assert_eq!(read_as(dialect, &text).unwrap().unbounded(), None, "{text}");
     }
 }
 

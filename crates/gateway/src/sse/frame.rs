@@ -8,7 +8,7 @@ use bytes::Bytes;
 pub fn data(frame: &[u8]) -> Option<Cow<'_, [u8]>> {
     let mut found: Option<Cow<'_, [u8]>> = None;
     for line in frame.split(|byte| matches!(byte, b'\n' | b'\r')) {
-        let Some(value) = field_value(line) else { continue };
+        let Some(value) = field_value(line, b"data") else { continue };
         match &mut found {
             None => found = Some(Cow::Borrowed(value)),
             Some(data) => {
@@ -21,8 +21,13 @@ pub fn data(frame: &[u8]) -> Option<Cow<'_, [u8]>> {
     found
 }
 
-fn field_value(line: &[u8]) -> Option<&[u8]> {
-    let value = line.strip_prefix(b"data")?;
+/// The name of a frame's event; `None` where it has none.
+pub fn name(frame: &[u8]) -> Option<&[u8]> {
+    frame.split(|byte| matches!(byte, b'\n' | b'\r')).find_map(|line| field_value(line, b"event"))
+}
+
+fn field_value<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let value = line.strip_prefix(name)?;
     if value.is_empty() {
         return Some(value);
     }
@@ -30,9 +35,10 @@ fn field_value(line: &[u8]) -> Option<&[u8]> {
     Some(value.strip_prefix(b" ").unwrap_or(value))
 }
 
-/// An event whose data is `json`, which must be on one line.
-pub fn event(json: &[u8]) -> Bytes {
-    Bytes::from([b"data: ", json, b"\n\n"].concat())
+/// An event, named or not, whose data is `json`, which must be on one line.
+pub fn event(name: Option<&str>, json: &[u8]) -> Bytes {
+    let name = name.map(|name| format!("event: {name}\n")).unwrap_or_default();
+    Bytes::from([name.as_bytes(), b"data: ", json, b"\n\n"].concat())
 }
 
 #[cfg(test)]
@@ -55,7 +61,14 @@ mod tests {
     }
 
     #[test]
+    fn an_event_may_have_a_name() {
+        assert_eq!(name(b"event: ping\r\ndata: {}\r\n\r\n"), Some(b"ping".as_slice()));
+        assert_eq!(name(b"data: event: ping\n\n"), None);
+    }
+
+    #[test]
     fn an_own_event_reads_back() {
-        assert_eq!(data(&event(b"{}")).unwrap().as_ref(), b"{}");
+        assert_eq!(data(&event(None, b"{}")).unwrap().as_ref(), b"{}");
+        assert_eq!(event(Some("error"), b"{}"), "event: error\ndata: {}\n\n");
     }
 }

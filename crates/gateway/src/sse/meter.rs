@@ -1,9 +1,13 @@
-//! Reads a passing stream for what it costs: the usage event where there is one, else a count of what was emitted.
+//! Reads a passing stream, or a whole answer, for what it costs: the usage report where there is one, else a count of
+//! what was emitted.
 
 use domain::usage::TokenUsage;
 
 use super::frame;
-use crate::metering::reported::{Report, text_bytes};
+use super::scout::Scout;
+use crate::metering::estimate;
+use crate::metering::reported::{Figures, Report, event_kind, images, text_bytes};
+use crate::router::UsageDialect;
 
 /// What to do with a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,55 +20,196 @@ pub enum Fate {
     Last,
 }
 
-/// What has been read from one stream so far.
-#[derive(Debug, Default)]
+/// What was consumed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Consumed {
+    /// The figures.
+    pub usage: TokenUsage,
+    /// Some of them are the gateway's own count.
+    pub estimated: bool,
+}
+
+/// What has been read of one answer so far.
+#[derive(Debug)]
 pub struct Meter {
-    usage: Option<TokenUsage>,
-    events: u32,
-    text_bytes: u64,
+    dialect: UsageDialect,
+    figures: Figures,
+    /// Something was emitted after the last report, so that is not the last word.
+    emitted_since: bool,
+    /// Pieces of output: events with text, or pictures.
+    pieces: u32,
+    /// Bytes of output: of text, or of sound.
+    bytes: u64,
     /// The client did not ask for a usage event; the gateway did.
     usage_is_injected: bool,
+    /// A frame that is too large to be held.
+    large: Option<Scout>,
 }
 
 impl Meter {
-    /// A meter for a stream whose usage event was, or was not, asked for by the gateway alone.
-    pub fn new(usage_is_injected: bool) -> Self {
-        Self { usage_is_injected, ..Self::default() }
+    /// A meter for an answer whose usage event was, or was not, asked for by the gateway alone.
+    pub fn new(dialect: UsageDialect, usage_is_injected: bool) -> Self {
+        Self {
+            dialect,
+            figures: Figures::default(),
+            emitted_since: false,
+            pieces: 0,
+            bytes: 0,
+            usage_is_injected,
+            large: None,
+        }
     }
 
-    /// Reads one whole frame.
+    /// Reads a whole answer of JSON.
+    pub fn read_whole(&mut self, json: &[u8]) {
+        match self.dialect {
+            UsageDialect::Choices => self.bytes = text_bytes(json, b"\"choices\""),
+            UsageDialect::Responses => self.bytes = text_bytes(json, b"\"output\""),
+            UsageDialect::Messages => self.bytes = text_bytes(json, b"\"content\""),
+            UsageDialect::Transcripts => self.bytes = text_bytes(json, b"\"text\""),
+            UsageDialect::Images => self.pieces = images(json),
+            UsageDialect::InputOnly | UsageDialect::Speech => {}
+        }
+        if let Some(report) = Report::read(json, self.dialect) {
+            self.take(report.figures);
+        }
+    }
+
+    /// Reads one whole frame of a stream.
     pub fn read(&mut self, bytes: &[u8]) -> Fate {
         let Some(data) = frame::data(bytes) else { return Fate::Forward };
         if data.as_ref() == b"[DONE]" {
             return Fate::Last;
         }
-        if contains(&data, b"\"usage\"")
-            && let Some(report) = Report::read(&data)
-        {
-            self.usage = report.usage;
-            if report.is_alone {
-                return if self.usage_is_injected { Fate::Remove } else { Fate::Forward };
+        let kind = if self.dialect == UsageDialect::Choices { b"" } else { kind_of(bytes, &data) };
+        let mentions = contains(&data, b"\"usage\"");
+        let report = if mentions { Report::read(&data, self.dialect) } else { None };
+        let is_alone = report.is_some_and(|report| report.is_alone) && self.dialect == UsageDialect::Choices;
+        if !is_alone {
+            self.count_event(kind, &data);
+        }
+        if let Some(report) = report {
+            self.take(report.figures);
+        }
+        if is_alone {
+            return if self.usage_is_injected { Fate::Remove } else { Fate::Forward };
+        }
+        if is_last(kind) { Fate::Last } else { Fate::Forward }
+    }
+
+    /// Reads some of a frame too large to be held.
+    pub fn read_large(&mut self, bytes: &[u8], is_end: bool) -> Fate {
+        let mut scout = self.large.take().unwrap_or_default();
+        scout.see(bytes);
+        let kind = kind_of(scout.head(), scout.head()).to_vec();
+        if self.emits(&kind) {
+            // Nothing in it can be told from the text, so all of it counts.
+            self.count_bytes(bytes);
+        }
+        if !is_end {
+            self.large = Some(scout);
+            return Fate::Forward;
+        }
+        if self.is_picture(&kind) {
+            self.count_piece();
+        }
+        if let Some(report) = scout.report() {
+            self.take(Figures::read(report, self.dialect));
+        }
+        if is_last(&kind) { Fate::Last } else { Fate::Forward }
+    }
+
+    /// Counts bytes of an answer that is no JSON and no event: sound, or a transcript's text.
+    pub fn count_bytes(&mut self, bytes: &[u8]) {
+        self.bytes = self.bytes.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        self.emitted_since |= !bytes.is_empty();
+    }
+
+    /// What was consumed, where the request itself had `estimated_input` tokens by the gateway's own count and sound
+    /// has this `media_type`. A report that something was emitted after, or that denies what was, is not believed.
+    pub fn consumed(&self, estimated_input: u32, media_type: &str) -> Consumed {
+        let counted = self.counted(media_type);
+        let (output, is_counted) = match self.figures.output {
+            Some(0) if counted > 0 => (counted, true),
+            Some(reported) if !self.emitted_since => (reported, false),
+            Some(reported) => (reported.max(counted), counted > reported),
+            None => (counted, true),
+        };
+        let (input, cached_input) = self.figures.input.unwrap_or((estimated_input, 0));
+        let estimated = is_counted || self.figures.input.is_none();
+        Consumed { usage: TokenUsage { input, cached_input, output }, estimated }
+    }
+
+    fn counted(&self, media_type: &str) -> u32 {
+        match self.dialect {
+            UsageDialect::InputOnly => 0,
+            UsageDialect::Images => estimate::images(self.pieces),
+            UsageDialect::Speech => estimate::sound(self.bytes, media_type),
+            _ => estimate::output(self.pieces, self.bytes),
+        }
+    }
+
+    fn take(&mut self, figures: Option<Figures>) {
+        // After nonsense nothing an upstream has said before is worth more.
+        self.figures = figures.map_or_else(Figures::default, |figures| figures.or(self.figures));
+        self.emitted_since = false;
+    }
+
+    fn count_event(&mut self, kind: &[u8], data: &[u8]) {
+        if self.is_picture(kind) {
+            return self.count_piece();
+        }
+        if !self.emits(kind) {
+            return;
+        }
+        let text = match self.dialect {
+            UsageDialect::Choices => text_bytes(data, b"\"choices\""),
+            // Base64 has four characters for three bytes.
+            UsageDialect::Speech => text_bytes(data, b"\"audio\"") / 4 * 3,
+            _ => text_bytes(data, b"\"delta\""),
+        };
+        self.bytes = self.bytes.saturating_add(text);
+        self.pieces = self.pieces.saturating_add(1);
+        self.emitted_since |= text > 0;
+    }
+
+    fn count_piece(&mut self) {
+        self.pieces = self.pieces.saturating_add(1);
+    }
+
+    /// Whether events of this kind carry output.
+    fn emits(&self, kind: &[u8]) -> bool {
+        match self.dialect {
+            UsageDialect::Choices => true,
+            UsageDialect::Messages => kind == b"content_block_delta",
+            UsageDialect::InputOnly | UsageDialect::Images => false,
+            UsageDialect::Responses | UsageDialect::Speech | UsageDialect::Transcripts => {
+                kind.ends_with(b".delta")
             }
         }
-        self.events = self.events.saturating_add(1);
-        self.text_bytes = self.text_bytes.saturating_add(text_bytes(&data));
-        Fate::Forward
     }
 
-    /// Counts bytes of a frame too large to be read: all of them, since none can be told from the others.
-    pub fn count(&mut self, bytes: &[u8]) {
-        self.text_bytes = self.text_bytes.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+    fn is_picture(&self, kind: &[u8]) -> bool {
+        self.dialect == UsageDialect::Images && kind.ends_with(b".completed")
     }
+}
 
-    /// The usage the upstream has reported, the last one where there were several.
-    pub fn usage(&self) -> Option<TokenUsage> {
-        self.usage
-    }
+/// What kind of event a frame is: by its name, else by what its data says.
+fn kind_of<'a>(frame: &'a [u8], data: &'a [u8]) -> &'a [u8] {
+    frame::name(frame).unwrap_or_else(|| event_kind(data))
+}
 
-    /// Events and bytes of text that have passed.
-    pub fn emitted(&self) -> (u32, u64) {
-        (self.events, self.text_bytes)
-    }
+/// Events after which clients stop reading.
+fn is_last(kind: &[u8]) -> bool {
+    const LAST: [&[u8]; 6] = [
+        b"response.completed",
+        b"response.incomplete",
+        b"response.failed",
+        b"message_stop",
+        b"transcript.text.done",
+        b"speech.audio.done",
+    ];
+    LAST.contains(&kind)
 }
 
 fn contains(data: &[u8], word: &[u8]) -> bool {
@@ -72,64 +217,4 @@ fn contains(data: &[u8], word: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const WORD: &[u8] =
-        br#"data: {"choices":[{"index":0,"delta":{"content":" key"},"finish_reason":null}],"usage":null}
-
-"#;
-    const USAGE: &[u8] =
-        br#"data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":3,"total_tokens":12}}
-
-"#;
-
-    #[test]
-    fn an_injected_usage_event_is_read_and_removed() {
-        let mut meter = Meter::new(true);
-        assert_eq!(meter.read(WORD), Fate::Forward);
-        assert_eq!(meter.read(USAGE), Fate::Remove);
-        assert_eq!(meter.read(b"data: [DONE]\n\n"), Fate::Last);
-        let usage = meter.usage().unwrap();
-        assert_eq!((usage.input, usage.output), (9, 3));
-        assert_eq!(meter.emitted().0, 1);
-    }
-
-    #[test]
-    fn a_usage_event_the_client_asked_for_stays() {
-        let mut meter = Meter::new(false);
-        assert_eq!(meter.read(USAGE), Fate::Forward);
-        assert!(meter.usage().is_some());
-    }
-
-    #[test]
-    fn usage_that_comes_with_words_stays_even_if_injected() {
-        let mut meter = Meter::new(true);
-        let frame = br#"data: {"choices":[{"delta":{"content":"usage"}}],"usage":{"prompt_tokens":1,"completion_tokens":2}}
-
-"#;
-        assert_eq!(meter.read(frame), Fate::Forward);
-        assert_eq!(meter.usage().unwrap().output, 2);
-    }
-
-    #[test]
-    fn only_an_empty_list_of_choices_makes_a_usage_event() {
-        let mut meter = Meter::new(true);
-        let other = br#"data: {"type":"other","usage":{"prompt_tokens":1,"completion_tokens":2}}
-
-"#;
-        assert_eq!(meter.read(other), Fate::Forward);
-        assert_eq!(meter.read(b": keep-alive\n\n"), Fate::Forward);
-        assert_eq!(meter.read(b"data: {\"choices\":[]}\n\n"), Fate::Forward);
-        assert_eq!(meter.read(b"data: \"usage\" is not json {\n\n"), Fate::Forward);
-    }
-
-    #[test]
-    fn words_are_counted_where_no_usage_comes() {
-        let mut meter = Meter::new(false);
-        meter.read(WORD);
-        meter.read(WORD);
-        let (events, bytes) = meter.emitted();
-        assert_eq!((events, bytes), (2, 8));
-    }
-}
+mod tests;

@@ -6,11 +6,13 @@
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue};
 
-const TO_UPSTREAM: [HeaderName; 5] = [
+/// Not `idempotency-key`: all accounts share one provider key, and the same word of two of them would be one request.
+const TO_UPSTREAM: [HeaderName; 6] = [
     header::ACCEPT,
     header::CONTENT_TYPE,
     header::USER_AGENT,
-    HeaderName::from_static("idempotency-key"),
+    HeaderName::from_static("anthropic-beta"),
+    HeaderName::from_static("anthropic-version"),
     HeaderName::from_static("openai-beta"),
 ];
 

@@ -56,13 +56,18 @@ async fn no_secret_and_no_word_of_a_prompt_gets_out(pool: PgPool) {
     let log = logs::so_far();
     assert!(log.contains(&gateway.key.public_id), "the log is not being captured");
     let ledger = format!("{:?}", gateway.ledger_now().await);
+    let spool = gateway.spool_text();
+    assert!(spool.contains(&gateway.key.public_id), "the spool has nothing in it to look at");
     let hidden = &secret[PREFIX_AND_ID..];
-    for (place, text) in [("the log", &log), ("a response", &shown), ("the ledger", &ledger)] {
+    let places = [("the log", &log), ("a response", &shown), ("the ledger", &ledger), ("the spool", &spool)];
+    for (place, text) in places {
         assert!(!text.contains(hidden), "the secret is in {place}");
         assert!(!text.contains(UPSTREAM_KEY), "the upstream's key is in {place}");
         assert!(!text.contains(PROMPT), "the prompt is in {place}");
     }
-    assert!(!log.contains(REPLY) && !ledger.contains(REPLY), "an answer is in the log or the ledger");
+    for text in [&log, &ledger, &spool] {
+        assert!(!text.contains(REPLY), "an answer is in the log, the ledger or the spool");
+    }
 }
 
 /// What of a secret may be shown: its prefix and public id.

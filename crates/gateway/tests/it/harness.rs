@@ -1,10 +1,13 @@
 //! A gateway in this process with everything around it, and short ways to ask it things.
 
+pub mod bare;
 pub mod cable;
 pub mod logs;
+pub mod program;
 pub mod raw;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use domain::email::EmailAddress;
@@ -12,7 +15,10 @@ use domain::key::{KeyName, KeyStatus};
 use domain::money::Price;
 use domain::secret::{ENTROPY, KeyPrefix, Pepper, PlainSecret};
 use domain::{AccountId, GroupId, KeyId, UserId};
-use gateway::config::{Config, Limits, LogFormat, Logs, Secret, Upstream as UpstreamSettings};
+use gateway::config::{
+    Config, Edge, Limits, LogFormat, Logs, Secret, SpoolSettings, Upstream as UpstreamSettings,
+};
+use gateway::router::Aliases;
 use gateway::server::Gateway;
 use reqwest::RequestBuilder;
 use serde_json::Value;
@@ -20,6 +26,7 @@ use store::accounts::{self, BillingMode, NewAccount};
 use store::connect::as_role;
 use store::keys::{self, NewKey, NewSecret};
 use store::{PgPool, TenantTx, models, sign_in};
+use tempfile::TempDir;
 use testkit::upstream::Upstream;
 
 pub const PEPPER: &[u8] = b"a pepper for tests, long enough for every check there is";
@@ -52,6 +59,8 @@ pub struct TestGateway {
     pub account: TestAccount,
     pub key: TestKey,
     pub client: reqwest::Client,
+    pub spool: TempDir,
+    config: Config,
     gateway: Option<Gateway>,
     address: SocketAddr,
 }
@@ -70,8 +79,25 @@ impl TestGateway {
         this
     }
 
+    /// A ready gateway with another configuration.
+    pub async fn start_as(pool: PgPool, change: impl FnOnce(&mut Config)) -> Self {
+        let gateway_pool = as_role(&pool, "latchkey_gateway").await.unwrap();
+        let this = Self::start_configured(pool, gateway_pool, change).await;
+        this.until_ready().await;
+        this
+    }
+
     /// A gateway whose own database connections are `gateway_pool`; it may not be ready yet.
     pub async fn start_on(owner: PgPool, gateway_pool: PgPool, change: impl FnOnce(&mut Limits)) -> Self {
+        Self::start_configured(owner, gateway_pool, |config| change(&mut config.limits)).await
+    }
+
+    /// The same, with any other configuration.
+    pub async fn start_configured(
+        owner: PgPool,
+        gateway_pool: PgPool,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         logs::capture();
         let upstream = Upstream::start("127.0.0.1:0".parse().unwrap()).await.unwrap();
         upstream.require_key(UPSTREAM_KEY);
@@ -79,9 +105,10 @@ impl TestGateway {
         let account = open_account(&owner, "acme", BillingMode::Invoiced).await;
         let key = make_key(&console, account, "first").await;
         offer_models(&owner).await;
-        let mut config = config(&upstream);
-        change(&mut config.limits);
-        let gateway = Gateway::start(config, gateway_pool).await.unwrap();
+        let spool = tempfile::tempdir().unwrap();
+        let mut config = config(&upstream, spool.path());
+        change(&mut config);
+        let gateway = Gateway::start(config.clone(), gateway_pool).await.unwrap();
         let address = gateway.address();
         Self {
             upstream,
@@ -90,6 +117,8 @@ impl TestGateway {
             account,
             key,
             client: reqwest::Client::new(),
+            spool,
+            config,
             gateway: Some(gateway),
             address,
         }
@@ -113,6 +142,20 @@ impl TestGateway {
         self.post("/v1/chat/completions").bearer_auth(&self.key.secret).json(body)
     }
 
+    /// A request with the test's key to any route.
+    pub fn ask(&self, path: &str, body: &Value) -> RequestBuilder {
+        self.post(path).bearer_auth(&self.key.secret).json(body)
+    }
+
+    /// Offers more models; `name=upstream name` where the two differ.
+    pub async fn offer(&self, models: &[&str]) {
+        for model in models {
+            let (id, upstream_model) = model.split_once('=').unwrap_or((model, model));
+            models::upsert(&self.owner, id, upstream_model, PRICE).await.unwrap();
+        }
+        self.until_enforced().await;
+    }
+
     pub async fn until_ready(&self) {
         let client = &self.client;
         let url = self.url("/readyz");
@@ -122,9 +165,22 @@ impl TestGateway {
         .await;
     }
 
+    /// Where its metrics are read.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.gateway.as_ref().and_then(Gateway::metrics_address)
+    }
+
     /// Stops the gateway in order.
     pub async fn stop(&mut self) {
         self.gateway.take().unwrap().stop().await;
+    }
+
+    /// Starts it anew after a stop, with the spool it had.
+    pub async fn start_again(&mut self, gateway_pool: PgPool) {
+        let gateway = Gateway::start(self.config.clone(), gateway_pool).await.unwrap();
+        self.address = gateway.address();
+        self.gateway = Some(gateway);
+        self.until_ready().await;
     }
 
     pub async fn set_status(&self, key: KeyId, to: KeyStatus) {
@@ -161,6 +217,14 @@ impl TestGateway {
             .clone()
     }
 
+    /// Everything in the spool's folder, as far as it is text.
+    pub fn spool_text(&self) -> String {
+        let files = std::fs::read_dir(self.spool.path()).unwrap();
+        files
+            .map(|file| String::from_utf8_lossy(&std::fs::read(file.unwrap().path()).unwrap()).into_owned())
+            .collect()
+    }
+
     /// The counters of the test's key.
     pub async fn stats(&self) -> Value {
         self.json("SELECT to_jsonb(s) FROM key_stats s").await
@@ -187,21 +251,25 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: i
     };
     tokio::time::timeout(Duration::from_secs(30), asking)
         .await
-        .unwrap_or_else(|_| panic!("not in time: {what}"))
+        .unwrap_or_else(|_| panic!("not in time: {what}; the last of the log:\n{}", logs::last_complaints()))
 }
 
-fn config(upstream: &Upstream) -> Config {
+/// A gateway's configuration in front of `upstream`, with its spool in `spool`.
+pub fn config(upstream: &Upstream, spool: &Path) -> Config {
     Config {
         database_url: Secret::new("unused: tests bring their pool".to_owned()),
         listen: "127.0.0.1:0".parse().unwrap(),
         name: "gw-test".to_owned(),
         pepper: Pepper::new(PEPPER, 1),
         prefix: KeyPrefix::parse(PREFIX).unwrap(),
+        aliases: Aliases::parse("/api/openai/v1").unwrap(),
         upstream: UpstreamSettings {
             base: upstream.base_url().parse().unwrap(),
             key: Secret::new(UPSTREAM_KEY.to_owned()),
         },
+        spool: SpoolSettings { folder: spool.to_owned(), max_bytes: 1 << 30 },
         logs: Logs { format: LogFormat::Text, filter: "info".to_owned() },
+        edge: Edge::default(),
         limits: Limits::default(),
     }
 }
@@ -249,7 +317,7 @@ pub fn some_secret() -> PlainSecret {
     PlainSecret::from_entropy(&KeyPrefix::parse(PREFIX).unwrap(), &entropy)
 }
 
-async fn offer_models(owner: &PgPool) {
+pub async fn offer_models(owner: &PgPool) {
     for (id, upstream_model) in [
         ("gpt-4o-mini", "gpt-4o-mini"),
         ("alias", "gpt-4o"),

@@ -7,11 +7,25 @@
 )]
 
 mod canary;
+mod crash;
+mod disk;
+mod drain;
 mod edge;
 mod failures;
 mod happy;
 mod harness;
+mod limits;
+mod media;
+mod metrics;
+mod origin;
+mod own;
 mod policy;
 mod refusals;
 mod revocation;
+mod routes;
+mod smuggling;
+mod spool;
 mod streaming;
+mod streams;
+mod tls;
+mod wire;

@@ -197,19 +197,3 @@ async fn an_account_that_cannot_pay_is_refused(pool: PgPool) {
     gateway.until_enforced().await;
     assert_eq!(code(&refusal(ask().await.unwrap(), 403).await), ("permission_error", "account_inactive"));
 }
-
-#[sqlx::test(migrator = "store::MIGRATOR")]
-async fn work_that_could_not_be_booked_is_refused(pool: PgPool) {
-    let gateway = TestGateway::start_with(pool, |limits| limits.unsettled = 1).await;
-    let gate = testkit::upstream::Gate::closed();
-    let waiting = testkit::upstream::Step::Wait(gate.clone());
-    gateway.upstream.enqueue(testkit::upstream::Answer::json(200, &json!({})).after([waiting]));
-    let body = json!({ "model": "gpt-4o-mini", "messages": [] });
-    let first = tokio::spawn(gateway.chat(&body).send());
-    gateway.upstream.nth_received(1).await;
-    let response = gateway.chat(&body).send().await.unwrap();
-    assert_eq!(response.headers()["retry-after"], "5");
-    assert_eq!(code(&refusal(response, 503).await), ("server_error", "overloaded"));
-    gate.open();
-    assert_eq!(first.await.unwrap().unwrap().status(), 200);
-}

@@ -1,5 +1,8 @@
 //! The built-in model: friendly text chosen by the prompt, honest usage figures, stable vectors.
 
+mod media;
+mod messages;
+mod responses;
 mod text;
 
 use std::time::Duration;
@@ -10,7 +13,17 @@ use serde_json::{Value, json};
 use super::script::{Answer, Step};
 
 /// The models it says it has.
-const MODELS: [&str; 3] = ["gpt-4o-mini", "gpt-4o", "text-embedding-3-small"];
+const MODELS: [&str; 9] = [
+    "gpt-4o-mini",
+    "gpt-4o",
+    "text-embedding-3-small",
+    "gpt-3.5-turbo-instruct",
+    "gpt-image-1",
+    "tts-1",
+    "whisper-1",
+    "omni-moderation-latest",
+    "claude-sonnet-4-5",
+];
 const DIMENSIONS: u32 = 64;
 /// A fixed time of creation: equal requests get equal answers.
 const CREATED: u64 = 1_760_000_000;
@@ -20,7 +33,14 @@ pub(super) fn answer(method: &Method, path: &str, body: &[u8], pace: Duration) -
     match (method, path) {
         (&Method::GET, "/v1/models") => models(),
         (&Method::POST, "/v1/chat/completions") => with_json(body, |request| chat(request, pace)),
+        (&Method::POST, "/v1/completions") => with_json(body, |request| completions(request, pace)),
+        (&Method::POST, "/v1/responses") => with_json(body, |request| responses::answer(request, pace)),
+        (&Method::POST, "/v1/messages") => with_json(body, |request| messages::answer(request, pace)),
         (&Method::POST, "/v1/embeddings") => with_json(body, embeddings),
+        (&Method::POST, "/v1/images/generations") => with_json(body, media::images),
+        (&Method::POST, "/v1/audio/speech") => with_json(body, media::speech),
+        (&Method::POST, "/v1/audio/transcriptions") => media::transcription(body),
+        (&Method::POST, "/v1/moderations") => with_json(body, media::moderation),
         _ => error(404, "invalid_request_error", &format!("Unknown request: {method} {path}")),
     }
 }
@@ -154,6 +174,41 @@ fn chat(request: &Value, pace: Duration) -> Answer {
         return Answer::events(completion.steps(with_usage, pace));
     }
     Answer::json(200, &completion.whole())
+}
+
+/// The older API: a prompt, and answers that are text.
+fn completions(request: &Value, pace: Duration) -> Answer {
+    let Some(prompt) = request["prompt"].as_str() else {
+        return error(400, "invalid_request_error", "'prompt' must be a string");
+    };
+    let mut pieces = text::pieces(text::reply_to(prompt));
+    let cap = request["max_tokens"].as_u64().and_then(|cap| usize::try_from(cap).ok()).unwrap_or(16);
+    pieces.truncate(cap);
+    let (input, output) = (text::tokens(prompt), u64::try_from(pieces.len()).unwrap_or_default());
+    let usage = json!({ "prompt_tokens": input, "completion_tokens": output, "total_tokens": input.saturating_add(output) });
+    let chunk = |text: &str, finish: Value, usage: Value| {
+        json!({
+            "id": format!("cmpl-demo{:016x}", text::hash(prompt)), "object": "text_completion", "created": CREATED,
+            "model": request["model"], "usage": usage,
+            "choices": [{ "index": 0, "text": text, "logprobs": null, "finish_reason": finish }],
+        })
+    };
+    if request["stream"] != true {
+        return Answer::json(200, &chunk(&pieces.concat(), json!("stop"), usage));
+    }
+    let mut steps = Vec::new();
+    for piece in &pieces {
+        steps.extend((!pace.is_zero()).then_some(Step::Pause(pace)));
+        steps.push(Step::event(&chunk(piece, Value::Null, Value::Null).to_string()));
+    }
+    steps.push(Step::event(&chunk("", json!("stop"), Value::Null).to_string()));
+    if request["stream_options"]["include_usage"] == true {
+        let mut last = chunk("", Value::Null, usage);
+        last["choices"] = json!([]);
+        steps.push(Step::event(&last.to_string()));
+    }
+    steps.push(Step::event("[DONE]"));
+    Answer::events(steps)
 }
 
 /// The text of all messages, one a line.

@@ -68,6 +68,11 @@ impl Step {
         Self::Send(text.into())
     }
 
+    /// Sends one SSE event with a name.
+    pub fn named(name: &str, data: &str) -> Self {
+        Self::Send(Bytes::from(format!("event: {name}\ndata: {data}\n\n")))
+    }
+
     /// Sends one SSE event: `data: {data}` and an empty line.
     pub fn event(data: &str) -> Self {
         Self::Send(Bytes::from(format!("data: {data}\n\n")))

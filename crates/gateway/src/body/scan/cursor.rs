@@ -1,6 +1,9 @@
 //! Walks over JSON text and checks its grammar, with a depth limit and without recursion.
 
-use super::{Embedded, Flaw, MAX_DEPTH};
+use std::borrow::Cow;
+use std::ops::Range;
+
+use super::{Embedded, Flaw, MAX_DEPTH, unquote};
 
 /// A position in a text. Every method that fails leaves it somewhere useless: stop at the first flaw.
 pub(super) struct Cursor<'a> {
@@ -9,14 +12,25 @@ pub(super) struct Cursor<'a> {
     embedded: Embedded,
 }
 
-/// The kinds of the open levels, innermost in the lowest bit; set is an object.
-#[derive(Default)]
+/// A name inside its quotes.
+type Name = Range<usize>;
+
+/// The kinds of the open levels, innermost in the lowest bit; set is an object. With them the name each level has in
+/// the one around it (an array's items have the array's), and the name last read in each.
 struct Nesting {
     kinds: u64,
     depth: u32,
+    names: [(u32, u32); MAX_DEPTH as usize + 1],
 }
 
 impl Nesting {
+    /// Before a value that is called `name`.
+    fn below(name: &Name) -> Self {
+        let mut nesting = Self { kinds: 0, depth: 0, names: [(0, 0); MAX_DEPTH as usize + 1] };
+        nesting.call(name);
+        nesting
+    }
+
     fn open(&mut self, object: bool) -> Result<(), Flaw> {
         // The object around the whole body counts too.
         if self.depth + 1 >= MAX_DEPTH {
@@ -24,7 +38,22 @@ impl Nesting {
         }
         self.kinds = (self.kinds << 1) | u64::from(object);
         self.depth += 1;
+        self.names[self.depth as usize] = self.names[self.depth as usize - 1];
         Ok(())
+    }
+
+    /// What comes next is called `name`.
+    fn call(&mut self, name: &Name) {
+        // A body is far smaller than 4 GiB.
+        let [start, end] = [name.start, name.end].map(|at| u32::try_from(at).unwrap_or(0));
+        self.names[self.depth as usize] = (start, end);
+    }
+
+    /// The name of the present value, and of what it is in.
+    fn called(&self) -> (Name, Name) {
+        let range = |(start, end): (u32, u32)| start as usize..end as usize;
+        let depth = self.depth as usize;
+        (range(self.names[depth]), range(self.names[depth.saturating_sub(1)]))
     }
 
     fn close(&mut self) {
@@ -80,9 +109,9 @@ impl<'a> Cursor<'a> {
         if self.at == self.bytes.len() { Ok(()) } else { Err(self.flaw()) }
     }
 
-    /// Passes one value of any kind.
-    pub(super) fn value(&mut self) -> Result<(), Flaw> {
-        let mut nesting = Nesting::default();
+    /// Passes one value of any kind, which is called what stands (inside quotes) at `name`.
+    pub(super) fn value(&mut self, name: &Name) -> Result<(), Flaw> {
+        let mut nesting = Nesting::below(name);
         loop {
             if self.open_or_scalar(&mut nesting)? {
                 continue;
@@ -95,7 +124,7 @@ impl<'a> Cursor<'a> {
                 self.whitespace();
                 if self.eat(b',') {
                     if nesting.in_object() {
-                        self.name()?;
+                        self.name(&mut nesting)?;
                     }
                     break;
                 }
@@ -117,7 +146,7 @@ impl<'a> Cursor<'a> {
                     nesting.close();
                     return Ok(false);
                 }
-                self.name().map(|()| true)
+                self.name(nesting).map(|()| true)
             }
             Some(b'[') => {
                 self.at += 1;
@@ -129,7 +158,7 @@ impl<'a> Cursor<'a> {
                 }
                 Ok(true)
             }
-            Some(b'"') => self.string().map(|()| false),
+            Some(b'"') => self.string_value(nesting).map(|()| false),
             Some(b'-' | b'0'..=b'9') => self.number().map(|()| false),
             Some(b't') => self.literal(b"true").map(|()| false),
             Some(b'f') => self.literal(b"false").map(|()| false),
@@ -138,22 +167,31 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn name(&mut self) -> Result<(), Flaw> {
+    fn name(&mut self, nesting: &mut Nesting) -> Result<(), Flaw> {
         self.whitespace();
+        let start = self.at;
         self.string()?;
+        nesting.call(&(start + 1..self.at - 1));
         self.whitespace();
         self.expect(b':')
+    }
+
+    fn string_value(&mut self, nesting: &Nesting) -> Result<(), Flaw> {
+        let start = self.at;
+        self.string()?;
+        let bytes = self.bytes;
+        let (name, parent) = nesting.called();
+        self.embedded.see(&bytes[start + 1..self.at - 1], &plain(bytes, &name), &plain(bytes, &parent));
+        Ok(())
     }
 
     /// Passes a string with its quotes.
     pub(super) fn string(&mut self) -> Result<(), Flaw> {
         self.expect(b'"')?;
-        let start = self.at;
         loop {
             self.plain_words();
             match self.peek() {
                 Some(b'"') => {
-                    self.embedded.see(&self.bytes[start..self.at]);
                     self.at += 1;
                     return Ok(());
                 }
@@ -252,6 +290,17 @@ impl<'a> Cursor<'a> {
     fn flaw(&self) -> Flaw {
         Flaw::NotJson { at: self.at.min(self.bytes.len()) }
     }
+}
+
+/// A name with its escapes resolved. Names without any, which is nearly all, are only looked at.
+fn plain<'a>(bytes: &'a [u8], name: &Name) -> Cow<'a, [u8]> {
+    let inside = bytes.get(name.clone()).unwrap_or_default();
+    if !inside.contains(&b'\\') {
+        return Cow::Borrowed(inside);
+    }
+    let quoted = bytes.get(name.start.saturating_sub(1)..name.end + 1).unwrap_or_default();
+    let text = std::str::from_utf8(quoted).ok().and_then(unquote);
+    text.map_or(Cow::Borrowed(inside), |text| Cow::Owned(text.into_owned().into_bytes()))
 }
 
 /// Whether one of eight bytes is a quote, a backslash or a control character (the well-known bit tricks: a borrow

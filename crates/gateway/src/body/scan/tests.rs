@@ -61,6 +61,28 @@ fn half_a_surrogate_pair_is_no_text() {
     assert!(Object::read(r#"{"a":"\ud83d\ude00"}"#.as_bytes()).is_ok());
 }
 
+#[test]
+fn files_and_what_is_only_pointed_at_are_told_apart_from_text() {
+    let embedded = |text: &str| {
+        let Embedded { count, bytes, remote } = Object::read(text.as_bytes()).unwrap().embedded();
+        (count, bytes, remote)
+    };
+    for (text, expected) in [
+        (r#"{"a":"data: URLs are long"}"#, (1, 19, 0)),
+        (r#"{"image_url":{"url":"data:x"}}"#, (1, 6, 0)),
+        (r#"{"m":[{"image_url":{"detail":{"a":[1]},"url":"https://x"}}]}"#, (0, 0, 1)),
+        (r#"{"m":[{"type":"input_image","image_url":"https://x"}]}"#, (0, 0, 1)),
+        (r#"{"m":[{"im\u0061ge_url":"HTTP://x"},{"file_id":"f"}]}"#, (0, 0, 2)),
+        (r#"{"m":{"source":{"type":"base64","data":"aGVsbG8="}}}"#, (1, 8, 0)),
+        (r#"{"m":{"source":{"type":"url","url":"https://x"}}}"#, (0, 0, 1)),
+        (r#"{"i":[{"type":"item_reference","id":"x"}]}"#, (0, 0, 1)),
+        (r#"{"m":{"input":{"url":"https://x"},"text":"https://x","data":"x"}}"#, (0, 0, 0)),
+        (r#"{"tools":[{"url":{"type":"string"}}],"url":"https://x"}"#, (0, 0, 0)),
+    ] {
+        assert_eq!(embedded(text), expected, "{text}");
+    }
+}
+
 /// Texts near JSON: pieces of it in any order, so that about half of them are wrong in an interesting way.
 fn almost_json() -> impl Strategy<Value = String> {
     let piece = prop_oneof![

@@ -42,3 +42,13 @@ pub fn capture() {
 pub fn so_far() -> String {
     String::from_utf8_lossy(&LINES.lock().unwrap()).into_owned()
 }
+
+/// The last lines that tell of trouble, or of getting over it.
+pub fn last_complaints() -> String {
+    let log = so_far();
+    let lines: Vec<_> = log
+        .lines()
+        .filter(|line| [" INFO ", " WARN ", "ERROR "].iter().any(|level| line.contains(level)))
+        .collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
+}

@@ -1,0 +1,211 @@
+//! Limits: how much a request may cost at most, how much of a limit one gateway takes at a time.
+//!
+//! A limit's figures live in the database, window by window; a gateway holds a **lease** on part of a window and takes
+//! each request's **reservation** from it. Both are worst cases: what is charged later is never more, unless the
+//! upstream does not keep to its cap.
+
+use crate::money::Price;
+
+/// What a limit counts.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "sqlx", derive(sqlx::Type))]
+#[cfg_attr(feature = "sqlx", sqlx(type_name = "text", rename_all = "lowercase"))]
+pub enum Measure {
+    /// Nano-dollars.
+    Cost,
+    /// Input and output tokens together.
+    Tokens,
+}
+
+/// When a limit starts anew, in the account's time zone. Where the windows begin is computed by the statement that
+/// takes a lease, so no job has to run in time.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "sqlx", derive(sqlx::Type))]
+#[cfg_attr(feature = "sqlx", sqlx(type_name = "text", rename_all = "lowercase"))]
+pub enum Period {
+    /// It does not.
+    Never,
+    /// At midnight.
+    Daily,
+    /// On Monday at midnight.
+    Weekly,
+    /// On the first of the month at midnight.
+    Monthly,
+}
+
+/// What a key's cost or token limit does to a request whose worst case does not fit.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[cfg_attr(feature = "sqlx", derive(sqlx::Type))]
+#[cfg_attr(feature = "sqlx", sqlx(type_name = "text", rename_all = "lowercase"))]
+pub enum Fit {
+    /// Lowers the output cap to what fits, if [`SMALLEST_CLAMP`] tokens do.
+    #[default]
+    Clamp,
+    /// Refuses.
+    Strict,
+}
+
+/// A clamp leaves room for at least this many tokens: fewer are no answer.
+pub const SMALLEST_CLAMP: u32 = 16;
+
+/// The most a request can consume.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WorstCase {
+    /// Prompt tokens at most.
+    pub input: u64,
+    /// Generated tokens at most, for one choice.
+    pub output: u32,
+    /// How many choices are generated (`n`).
+    pub choices: u32,
+}
+
+impl WorstCase {
+    /// A bound on the tokens of a prompt of `bytes` bytes: tokenisers of the models in use make at most one token of
+    /// a byte, and what a chat template adds to a message is shorter than the JSON around it. A model reads no more
+    /// than its context window.
+    pub fn input_bound(bytes: usize, context_window: Option<u32>) -> u64 {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        context_window.map_or(bytes, |window| bytes.min(u64::from(window)))
+    }
+
+    /// What is to be reserved of a limit: nano-dollars (rounded up) or tokens; `i64::MAX` where it is beyond counting,
+    /// which fits no limit.
+    pub fn of(self, measure: Measure, price: Price) -> i64 {
+        let output = u128::from(self.output) * u128::from(self.choices);
+        let total = match measure {
+            Measure::Tokens => u128::from(self.input) + output,
+            Measure::Cost => {
+                let input = u128::from(self.input) * nanos(price.dearest_input());
+                (input + output * nanos(price.output)).div_ceil(PER_MILLION)
+            }
+        };
+        i64::try_from(total).unwrap_or(i64::MAX)
+    }
+
+    /// The largest output cap, at most the present one, whose worst case is at most `free`; `None` if that is fewer
+    /// than [`SMALLEST_CLAMP`] tokens.
+    pub fn clamp(self, measure: Measure, price: Price, free: i64) -> Option<u32> {
+        let free = u128::try_from(free).ok()?;
+        let choices = u128::from(self.choices.max(1));
+        let (budget, per_token) = match measure {
+            Measure::Tokens => (free.checked_sub(u128::from(self.input))?, choices),
+            Measure::Cost => {
+                let input = u128::from(self.input) * nanos(price.dearest_input());
+                ((free * PER_MILLION).checked_sub(input)?, nanos(price.output) * choices)
+            }
+        };
+        // What costs nothing is not bounded by money.
+        let most = budget.checked_div(per_token).unwrap_or(u128::MAX);
+        let output = u32::try_from(most).unwrap_or(u32::MAX).min(self.output);
+        (output >= SMALLEST_CLAMP.min(self.output)).then_some(output)
+    }
+}
+
+const PER_MILLION: u128 = 1_000_000;
+
+/// A price is never negative (the table checks it); one that is counts as beyond measure, not as a credit.
+fn nanos(price: i64) -> u128 {
+    u128::try_from(price).unwrap_or(u128::from(u64::MAX))
+}
+
+/// How much a lease should hold beyond what the present request needs: about this many seconds of the key's spend.
+const LEASE_SECONDS: i64 = 2;
+/// Of what is left, one lease takes at most this part, so that leases shrink towards one request near the limit and
+/// other gateways still find something.
+const LEASE_PART: i64 = 8;
+
+/// How much to lease: at least what the request at hand `needed`, else [`LEASE_SECONDS`] of the spend `per_second`,
+/// but no more than a part of what is `left` in the window. All in the limit's unit.
+pub fn lease_size(needed: i64, per_second: i64, left: i64) -> i64 {
+    let wished = per_second.saturating_mul(LEASE_SECONDS).min(left / LEASE_PART);
+    wished.max(needed)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PRICE: Price = Price { input: 150_000_000, cached_input: 75_000_000, output: 600_000_000 };
+
+    fn worst(input: u64, output: u32) -> WorstCase {
+        WorstCase { input, output, choices: 1 }
+    }
+
+    #[test]
+    fn the_worst_case_is_the_dearest_reading_of_the_request() {
+        assert_eq!(worst(1_000_000, 0).of(Measure::Cost, PRICE), 150_000_000);
+        assert_eq!(worst(1, 1).of(Measure::Cost, PRICE), 750);
+        assert_eq!(WorstCase { choices: 3, ..worst(10, 100) }.of(Measure::Tokens, PRICE), 310);
+        let dear_cache = Price { cached_input: 300_000_000, ..PRICE };
+        assert_eq!(worst(1_000_000, 0).of(Measure::Cost, dear_cache), 300_000_000);
+        assert_eq!(worst(0, 1).of(Measure::Cost, Price { output: 1, ..PRICE }), 1, "rounded up");
+        assert_eq!(worst(u64::MAX, u32::MAX).of(Measure::Cost, PRICE), i64::MAX);
+    }
+
+    #[test]
+    fn the_context_window_bounds_the_input() {
+        assert_eq!(WorstCase::input_bound(400, None), 400);
+        assert_eq!(WorstCase::input_bound(400, Some(128_000)), 400);
+        assert_eq!(WorstCase::input_bound(400_000, Some(128_000)), 128_000);
+    }
+
+    #[test]
+    fn a_clamp_leaves_an_answer_or_refuses() {
+        let request = worst(100, 1_000);
+        assert_eq!(request.clamp(Measure::Tokens, PRICE, 5_000), Some(1_000), "never raised");
+        assert_eq!(request.clamp(Measure::Tokens, PRICE, 600), Some(500));
+        assert_eq!(request.clamp(Measure::Tokens, PRICE, 116), Some(16));
+        assert_eq!(request.clamp(Measure::Tokens, PRICE, 115), None);
+        assert_eq!(request.clamp(Measure::Tokens, PRICE, 0), None);
+        assert_eq!(request.clamp(Measure::Cost, PRICE, -1), None);
+        let short = worst(100, 5);
+        assert_eq!(short.clamp(Measure::Tokens, PRICE, 105), Some(5), "a short wish is fulfilled");
+        assert_eq!(short.clamp(Measure::Tokens, PRICE, 104), None);
+        let free_output = Price { output: 0, ..PRICE };
+        assert_eq!(request.clamp(Measure::Cost, free_output, 1_000_000), Some(1_000));
+    }
+
+    #[test]
+    fn leases_shrink_towards_the_limit() {
+        assert_eq!(lease_size(10, 1_000, 1_000_000), 2_000);
+        assert_eq!(lease_size(10, 1_000, 8_000), 1_000);
+        assert_eq!(lease_size(10, 1_000, 40), 10);
+        assert_eq!(lease_size(500, 0, 100), 500, "whether that fits is for the database to say");
+        assert_eq!(lease_size(1, i64::MAX, i64::MAX), i64::MAX / 8);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_clamped_fits(input in 0_u64..1_000_000, output in 1_u32..200_000, choices in 1_u32..10,
+                                free in 0_i64..1_000_000_000, price in 0_i64..100_000_000_000, tokens: bool) {
+            let measure = if tokens { Measure::Tokens } else { Measure::Cost };
+            let price = Price { input: price / 4, cached_input: price / 8, output: price };
+            let request = WorstCase { input, output, choices };
+            match request.clamp(measure, price, free) {
+                Some(cap) => {
+                    prop_assert!(cap <= output);
+                    let (fits, more) = (WorstCase { output: cap, ..request }, WorstCase { output: cap + 1, ..request });
+                    let (fits, more) = (fits.of(measure, price), more.of(measure, price));
+                    prop_assert!(fits <= free);
+                    prop_assert!(cap == output || more > free);
+                }
+                None => {
+                    let least = WorstCase { output: SMALLEST_CLAMP.min(output), ..request }.of(measure, price);
+                    prop_assert!(least > free);
+                }
+            }
+        }
+
+        #[test]
+        fn no_usage_within_the_bounds_costs_more(input in 0_u32..100_000, cached in 0_u32..100_000,
+                                                 output in 0_u32..100_000, price in 0_i64..100_000_000_000) {
+            use crate::usage::TokenUsage;
+            let price = Price { input: price, cached_input: price / 2, output: price * 2 };
+            let usage = TokenUsage { input, cached_input: cached.min(input), output };
+            let bound = WorstCase { input: u64::from(input), output, choices: 1 };
+            prop_assert!(price.cost(usage).unwrap().0 <= bound.of(Measure::Cost, price));
+        }
+    }
+}

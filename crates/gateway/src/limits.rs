@@ -1,0 +1,244 @@
+//! Limits, enforced: reservations out of leases, and leases out of the database.
+//!
+//! A request's worst case is reserved in memory, of every limit that applies or of none. Where a lease has no room the
+//! database is asked, once for all who wait; what it refuses is remembered for a moment, so that an exhausted key costs
+//! no database. Unused leases go back. Nothing here ever takes a missing answer for a yes.
+
+mod lease;
+mod purse;
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use domain::LimitId;
+use domain::decision::{Admission, Denial, LimitRoom, Step};
+use domain::limit::Measure;
+use domain::refusal::{LimitKind, Refusal};
+use store::leases::{self, GiveBack, Grant, Wish};
+use store::usage::Charge;
+use store::{PgPool, StoreError};
+use time::OffsetDateTime;
+use tokio::time::{sleep, timeout};
+use uuid::Uuid;
+
+use self::purse::{Need, Purse};
+use crate::policy::Policy;
+use crate::spool::record::Reserved;
+
+/// A database that does not answer within this time has not granted anything.
+const ASK_TIME: Duration = Duration::from_millis(1_500);
+/// How often a request may ask before it is refused: once for each limit it can have, and once more for a window that
+/// ended meanwhile.
+const MOST_ASKS: usize = 5;
+const RETURN_EVERY: Duration = Duration::from_secs(1);
+
+/// One limit as it applies to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// The limit.
+    pub id: LimitId,
+    /// What a refusal calls it.
+    pub kind: LimitKind,
+    /// What it counts.
+    pub measure: Measure,
+    /// How much: nano-dollars or tokens.
+    pub amount: i64,
+}
+
+/// Everything this gateway holds.
+#[derive(Debug)]
+pub struct Limits {
+    pool: PgPool,
+    gateway: Uuid,
+    purses: RwLock<HashMap<LimitId, Arc<Purse>>>,
+}
+
+/// What one admitted request holds, until it is settled. Dropped without that, it gives everything back.
+#[derive(Debug, Default)]
+pub struct Reservation {
+    parts: Vec<Part>,
+}
+
+#[derive(Debug)]
+struct Part {
+    purse: Arc<Purse>,
+    measure: Measure,
+    starts_at: OffsetDateTime,
+    epoch: i64,
+    amount: i64,
+}
+
+impl Reservation {
+    /// Turns what was reserved into what was consumed: `charges` are those of this reservation. One may be larger than
+    /// what was reserved for it: then the limit blocks until the database has counted it.
+    pub fn settle(mut self, charges: &[Charge]) {
+        for part in std::mem::take(&mut self.parts) {
+            let is_of = |charge: &&Charge| {
+                charge.limit == part.purse.limit()
+                    && charge.starts_at == part.starts_at
+                    && charge.epoch == part.epoch
+            };
+            let consumed = charges.iter().find(is_of).map_or(0, |charge| charge.amount.max(0));
+            part.purse.settle(part.starts_at, part.epoch, part.amount, consumed);
+        }
+    }
+
+    /// What is reserved of each limit, for the journal.
+    pub fn reserved(&self) -> Vec<Reserved> {
+        let reserved = |part: &Part| Reserved {
+            limit: part.purse.limit(),
+            measure: part.measure.into(),
+            // To the microsecond, as the database keeps it.
+            starts_at: i64::try_from(part.starts_at.unix_timestamp_nanos()).unwrap_or(i64::MAX),
+            epoch: part.epoch,
+            amount: part.amount,
+        };
+        self.parts.iter().map(reserved).collect()
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        for part in &self.parts {
+            part.purse.settle(part.starts_at, part.epoch, part.amount, 0);
+        }
+    }
+}
+
+impl Limits {
+    /// The limits of the gateway called `gateway`, whose leases are in this database.
+    pub fn new(pool: PgPool, gateway: Uuid) -> Self {
+        Self { pool, gateway, purses: RwLock::default() }
+    }
+
+    /// Reserves what `decide` asks for, of all `terms` or of none. `worst` is the request's worst case in each measure,
+    /// `now` the database's time. `decide` is the decision; it is asked again whenever a lease has grown.
+    pub async fn reserve(
+        &self,
+        terms: &[Terms],
+        worst: impl Fn(Measure) -> i64,
+        now: OffsetDateTime,
+        decide: impl Fn(&[LimitRoom]) -> Result<Admission, Denial>,
+    ) -> Result<(Admission, Reservation), Refusal> {
+        let mut needs: Vec<Need> = terms
+            .iter()
+            .map(|terms| Need { purse: self.purse(terms.id), terms: *terms, amount: worst(terms.measure) })
+            .collect();
+        // One order for all, so that two requests never wait for each other.
+        needs.sort_by_key(|need| need.terms.id);
+        for _ in 0..MOST_ASKS {
+            let denial = match purse::try_reserve(&needs, now, &decide) {
+                Ok((admission, parts)) => return Ok((admission, Reservation { parts })),
+                Err(denial) => denial,
+            };
+            let growing = needs.iter().find(|need| need.purse.may_grow(need, now));
+            match growing.filter(|_| denial.step == Step::Reservation) {
+                Some(need) => self.ask(need, now).await?,
+                None => return Err(denial.refusal),
+            }
+        }
+        Err(Refusal::Overloaded)
+    }
+
+    /// Asks the database for more of one limit, unless somebody else just did.
+    async fn ask(&self, need: &Need, now: OffsetDateTime) -> Result<(), Refusal> {
+        let _turn = need.purse.turn().await;
+        // Whoever had the turn before may have brought enough for both.
+        let Some(wish) = need.purse.wish(need, now) else { return Ok(()) };
+        match timeout(ASK_TIME, leases::take(&self.pool, self.gateway, wish)).await {
+            Ok(Ok(grant)) => {
+                self.received(need, wish, grant);
+                Ok(())
+            }
+            Ok(Err(error)) => Err(unavailable(&error)),
+            Err(_) => Err(unavailable(&StoreError::PoolTimedOut)),
+        }
+    }
+
+    fn received(&self, need: &Need, wish: Wish, grant: Option<Grant>) {
+        match grant {
+            Some(grant) => need.purse.receive(wish, grant),
+            // The policy will say so in a moment; until then nothing is admitted under a limit that is gone.
+            None => need.purse.close(),
+        }
+    }
+
+    /// The database has booked these charges: they are no longer held here.
+    pub fn booked(&self, charges: &[Charge]) {
+        for charge in charges {
+            if let Some(purse) = self.find(charge.limit) {
+                purse.booked(charge.starts_at, charge.epoch, charge.amount);
+            }
+        }
+    }
+
+    /// Gives back what no request has needed lately, and all of windows that are over. Once a second.
+    pub async fn give_back_idle(&self, now: OffsetDateTime) -> Result<(), StoreError> {
+        for purse in self.all() {
+            for back in purse.take_idle(now) {
+                // Taken out of the purse first: what the database did not hear is lost to this gateway, not used twice.
+                leases::give_back(&self.pool, self.gateway, back).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs until dropped.
+    pub async fn return_idle(self: Arc<Self>, policy: Arc<Policy>) {
+        loop {
+            sleep(RETURN_EVERY).await;
+            if let Err(error) = self.give_back_idle(policy.now()).await {
+                tracing::debug!(%error, "idle leases could not be given back");
+            }
+        }
+    }
+
+    /// What a limit has left for one request, here and in the database as far as that was asked; `i64::MAX` where it
+    /// has not refused anything lately.
+    pub fn left(&self, limit: LimitId, now: OffsetDateTime) -> i64 {
+        self.find(limit).map_or(i64::MAX, |purse| purse.left(now))
+    }
+
+    /// Gives back everything that is not in use: at an orderly stop.
+    pub async fn give_back_unused(&self) -> Result<(), StoreError> {
+        for purse in self.all() {
+            for back in purse.take_unused() {
+                leases::give_back(&self.pool, self.gateway, back).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives back everything that is held in this gateway's name: before it takes anything itself.
+    pub async fn give_back_all(&self) -> Result<(), StoreError> {
+        for lease in leases::list_held(&self.pool, self.gateway).await? {
+            leases::give_back(&self.pool, self.gateway, lease).await?;
+        }
+        Ok(())
+    }
+
+    fn all(&self) -> Vec<Arc<Purse>> {
+        self.purses.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    fn find(&self, limit: LimitId) -> Option<Arc<Purse>> {
+        self.purses.read().unwrap_or_else(PoisonError::into_inner).get(&limit).cloned()
+    }
+
+    fn purse(&self, limit: LimitId) -> Arc<Purse> {
+        if let Some(purse) = self.find(limit) {
+            return purse;
+        }
+        let mut purses = self.purses.write().unwrap_or_else(PoisonError::into_inner);
+        purses.entry(limit).or_insert_with(|| Arc::new(Purse::new(limit))).clone()
+    }
+}
+
+fn unavailable(error: &StoreError) -> Refusal {
+    tracing::warn!(%error, "no lease could be taken; requests that need one are refused");
+    Refusal::PolicyUnavailable
+}
+
+/// What goes back of a lease.
+type Returns = Vec<GiveBack>;

@@ -1,0 +1,244 @@
+//! One limit's leases: the present window's, and those of windows that are over but not settled.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use domain::LimitId;
+use domain::decision::{Admission, Denial, LimitRoom};
+use domain::limit::lease_size;
+use store::leases::{Grant, Wish};
+use time::OffsetDateTime;
+
+use super::lease::Lease;
+use super::{Part, Returns, Terms};
+
+/// How long a refusal of the database stands before it is asked again. Others settle and give back all the time.
+const DRY_FOR: Duration = Duration::from_millis(250);
+/// What nobody has used for this long goes back.
+const IDLE_AFTER: Duration = Duration::from_secs(5);
+
+/// What one request needs of one limit.
+#[derive(Debug)]
+pub(super) struct Need {
+    pub(super) purse: Arc<Purse>,
+    pub(super) terms: Terms,
+    pub(super) amount: i64,
+}
+
+#[derive(Debug)]
+pub(super) struct Purse {
+    limit: LimitId,
+    state: Mutex<State>,
+    /// Held by whoever asks the database.
+    asking: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug)]
+struct State {
+    leases: Vec<Lease>,
+    /// The database had no room for `needed`, as of `when`, with the limit at `amount`.
+    dry: Option<Dry>,
+    spend: Spend,
+    used_at: Instant,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Dry {
+    needed: i64,
+    /// What the window had left, elsewhere's leases not counted.
+    left: i64,
+    amount: i64,
+    when: Instant,
+}
+
+/// What was consumed in the second that runs and in the one before.
+#[derive(Clone, Copy, Debug)]
+struct Spend {
+    second: Instant,
+    running: i64,
+    before: i64,
+}
+
+impl Spend {
+    fn add(&mut self, amount: i64) {
+        self.turn();
+        self.running = self.running.saturating_add(amount);
+    }
+
+    fn per_second(&mut self) -> i64 {
+        self.turn();
+        self.running.max(self.before)
+    }
+
+    fn turn(&mut self) {
+        let seconds = self.second.elapsed().as_secs();
+        if seconds > 0 {
+            self.before = if seconds == 1 { self.running } else { 0 };
+            self.running = 0;
+            self.second += Duration::from_secs(seconds);
+        }
+    }
+}
+
+impl State {
+    /// The lease of the present window; those before it stay for their settles.
+    fn present(&mut self, now: OffsetDateTime) -> Option<&mut Lease> {
+        self.leases.iter_mut().rev().find(|lease| !lease.is_over(now))
+    }
+
+    /// How much must be leased for `amount` to be free.
+    fn missing(&mut self, amount: i64, now: OffsetDateTime) -> i64 {
+        self.present(now).map_or(amount, |lease| lease.missing(amount))
+    }
+
+    fn room(&mut self, need: &Need, now: OffsetDateTime) -> LimitRoom {
+        let lease = self.present(now);
+        let resets_in =
+            lease.as_ref().and_then(|lease| lease.ends_at).and_then(|end| (end - now).try_into().ok());
+        LimitRoom {
+            kind: need.terms.kind,
+            limit: need.terms.amount,
+            free: lease.as_ref().map_or(0, |lease| lease.free()),
+            reserved: lease.as_ref().map_or(0, |lease| lease.reserved()),
+            needed: need.amount,
+            resets_in,
+        }
+    }
+
+    fn find(&mut self, starts_at: OffsetDateTime, epoch: i64) -> Option<&mut Lease> {
+        self.leases.iter_mut().find(|lease| lease.is_of(starts_at, epoch))
+    }
+}
+
+/// Decides under the locks of all purses and, where that admits, takes what is needed before they are released. `needs`
+/// are in the order of their limits.
+pub(super) fn try_reserve(
+    needs: &[Need],
+    now: OffsetDateTime,
+    decide: impl Fn(&[LimitRoom]) -> Result<Admission, Denial>,
+) -> Result<(Admission, Vec<Part>), Denial> {
+    let mut states: Vec<MutexGuard<'_, State>> = needs.iter().map(|need| need.purse.lock()).collect();
+    let rooms: Vec<LimitRoom> =
+        states.iter_mut().zip(needs).map(|(state, need)| state.room(need, now)).collect();
+    let admission = decide(&rooms)?;
+    let parts = states.iter_mut().zip(needs).filter_map(|(state, need)| {
+        state.used_at = Instant::now();
+        // Without a lease only what costs nothing was admitted, and that is charged to no window.
+        let lease = state.present(now)?;
+        lease.use_(need.amount);
+        Some(Part {
+            purse: need.purse.clone(),
+            measure: need.terms.measure,
+            starts_at: lease.starts_at,
+            epoch: lease.epoch,
+            amount: need.amount,
+        })
+    });
+    Ok((admission, parts.collect()))
+}
+
+impl Purse {
+    pub(super) fn new(limit: LimitId) -> Self {
+        let now = Instant::now();
+        let spend = Spend { second: now, running: 0, before: 0 };
+        let state = State { leases: Vec::new(), dry: None, spend, used_at: now };
+        Self { limit, state: Mutex::new(state), asking: tokio::sync::Mutex::default() }
+    }
+
+    pub(super) fn limit(&self) -> LimitId {
+        self.limit
+    }
+
+    /// The turn to ask the database.
+    pub(super) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.asking.lock().await
+    }
+
+    /// Whether this limit has no room for a request, but the database might.
+    pub(super) fn may_grow(&self, need: &Need, now: OffsetDateTime) -> bool {
+        let mut state = self.lock();
+        let missing = state.missing(need.amount, now);
+        let is_dry = state.dry.is_some_and(|dry| {
+            dry.when.elapsed() < DRY_FOR && dry.amount == need.terms.amount && missing >= dry.needed
+        });
+        missing > 0 && !is_dry
+    }
+
+    /// What a request can have at most, as far as is known.
+    pub(super) fn left(&self, now: OffsetDateTime) -> i64 {
+        let mut state = self.lock();
+        let dry = state.dry.filter(|dry| dry.when.elapsed() < DRY_FOR);
+        let Some(dry) = dry else { return i64::MAX };
+        // What is used beyond the lease comes off what is left elsewhere.
+        dry.left.saturating_sub(state.missing(0, now)).max(0)
+    }
+
+    /// Takes out everything that is not in use.
+    pub(super) fn take_unused(&self) -> Returns {
+        let limit = self.limit;
+        self.lock().leases.iter_mut().filter_map(|lease| lease.take_back(limit, 0)).collect()
+    }
+
+    /// What to ask for; `None` where nothing is missing any more.
+    pub(super) fn wish(&self, need: &Need, now: OffsetDateTime) -> Option<Wish> {
+        if !self.may_grow(need, now) {
+            return None;
+        }
+        let mut state = self.lock();
+        let needed = state.missing(need.amount, now);
+        // The part of what is left that a lease may take is the database's to say: it knows.
+        let wished = lease_size(needed, state.spend.per_second(), i64::MAX);
+        Some(Wish { limit: self.limit, needed, wished })
+    }
+
+    pub(super) fn receive(&self, wish: Wish, grant: Grant) {
+        let mut state = self.lock();
+        state.dry = (grant.granted == 0).then(|| Dry {
+            needed: wish.needed,
+            left: grant.amount - grant.spent - grant.reserved,
+            amount: grant.amount,
+            when: Instant::now(),
+        });
+        match state.find(grant.starts_at, grant.epoch) {
+            Some(lease) => lease.grow(grant),
+            // A new window, or an owner has released what was held: what is still in flight is charged all the same.
+            None => state.leases.push(Lease::new(grant)),
+        }
+    }
+
+    /// The limit is gone.
+    pub(super) fn close(&self) {
+        self.lock().leases.clear();
+    }
+
+    pub(super) fn settle(&self, starts_at: OffsetDateTime, epoch: i64, reserved: i64, consumed: i64) {
+        let mut state = self.lock();
+        state.spend.add(consumed);
+        if let Some(lease) = state.find(starts_at, epoch) {
+            lease.settle(reserved, consumed);
+        }
+    }
+
+    pub(super) fn booked(&self, starts_at: OffsetDateTime, epoch: i64, amount: i64) {
+        if let Some(lease) = self.lock().find(starts_at, epoch) {
+            lease.booked(amount);
+        }
+    }
+
+    /// Takes out what nobody has used lately and what is left of windows that are over.
+    pub(super) fn take_idle(&self, now: OffsetDateTime) -> Returns {
+        let mut state = self.lock();
+        let keep =
+            if state.used_at.elapsed() < IDLE_AFTER { state.spend.per_second().saturating_mul(2) } else { 0 };
+        let limit = self.limit;
+        let back = |lease: &mut Lease| lease.take_back(limit, if lease.is_over(now) { 0 } else { keep });
+        let returns = state.leases.iter_mut().filter_map(back).collect();
+        state.leases.retain(|lease| !(lease.is_over(now) && lease.is_unused()));
+        returns
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic while it was held leaves figures that are at worst too careful.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

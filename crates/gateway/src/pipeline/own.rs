@@ -1,0 +1,91 @@
+//! What the gateway answers by itself, from what it knows.
+
+use bytes::Bytes;
+use domain::refusal::Refusal;
+use domain::rule::Permission;
+use http::{Response, StatusCode};
+use serde::Serialize;
+use store::models::Model;
+
+use super::{Admitted, Arrival};
+use crate::about::About;
+use crate::answer::{self, AnswerBody};
+use crate::metering::journal::Outcome;
+use crate::state::State;
+
+/// No model's name is longer, so a longer one is cut where it is shown.
+const MAX_SHOWN: usize = 200;
+
+#[derive(Serialize)]
+struct List<'a> {
+    object: &'static str,
+    data: Vec<Entry<'a>>,
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: i64,
+    owned_by: &'static str,
+}
+
+impl<'a> Entry<'a> {
+    fn of(model: &'a Model) -> Self {
+        let created = model.created_at.unix_timestamp();
+        Self { id: &model.id, object: "model", created, owned_by: "latchkey" }
+    }
+}
+
+/// The models on offer that this key may use.
+pub(super) fn models(state: &State, arrival: &Arrival, admitted: Admitted) -> Response<AnswerBody> {
+    let models = state.policy.models();
+    let usable = models.iter().filter(|model| admitted.standing.may_use(&model.id));
+    let data = usable.map(|model| Entry::of(model)).collect();
+    served(arrival, admitted, &List { object: "list", data })
+}
+
+/// One model. What the key may not use does not exist for it.
+pub(super) fn model(
+    state: &State,
+    arrival: &Arrival,
+    mut admitted: Admitted,
+    id: &str,
+) -> Result<Response<AnswerBody>, Refusal> {
+    let model = state.policy.model(id).filter(|model| admitted.standing.may_use(&model.id));
+    let Some(model) = model else {
+        let refusal = Refusal::ModelNotFound { model: id.chars().take(MAX_SHOWN).collect() };
+        admitted.entry.settle(Outcome::nothing(refusal.status()));
+        return Err(refusal);
+    };
+    Ok(served(arrival, admitted, &Entry::of(&model)))
+}
+
+/// The key itself.
+pub(super) fn key(state: &State, arrival: &Arrival, admitted: Admitted) -> Response<AnswerBody> {
+    let standing = admitted.standing.clone();
+    let (known, policy) = (&standing.known, standing.key());
+    let is_over = policy.expires_at.is_some_and(|end| end <= state.policy.now());
+    let models = state.policy.models();
+    let about = About {
+        object: "key",
+        id: &known.public_id,
+        status: if is_over { "expired" } else { "enabled" },
+        expires_at: policy.expires_at,
+        group_id: known.group.0,
+        environment: known.environment.as_deref(),
+        permissions: Permission::CATALOGUE.into_iter().filter(|name| standing.may(name)).collect(),
+        models: models.iter().map(|model| &*model.id).filter(|id| standing.may_use(id)).collect(),
+        addresses: policy.addresses.count(),
+        limits: Vec::new(),
+    };
+    served(arrival, admitted, &about)
+}
+
+fn served(arrival: &Arrival, mut admitted: Admitted, body: &impl Serialize) -> Response<AnswerBody> {
+    // Strings, numbers and times always serialise.
+    let body = serde_json::to_vec(body).map(Bytes::from).unwrap_or_default();
+    admitted.entry.first_byte();
+    admitted.entry.settle(Outcome::nothing(200));
+    answer::json(StatusCode::OK, body, arrival.id)
+}

@@ -1,0 +1,511 @@
+//! The log: frames go to the kernel together, and segments stay until all that is in them is in the ledger.
+//!
+//! Whoever appends takes a short lock and adds his frame to what is waiting. If nobody writes at that moment he writes
+//! everything there is, his own and everybody else's; otherwise he waits for his turn or for somebody to have done it.
+//! So a request costs a lock and at most one `write`, and no other thread is woken for it.
+//!
+//! A request pins the segments its frames are in until the ledger has it. A segment without pins is deleted, oldest
+//! first. One that only long requests hold back is freed by writing their openings again, at the end.
+
+mod output;
+mod upkeep;
+
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use domain::RequestId;
+use tokio::sync::Notify;
+
+use self::output::{Chunk, Output};
+
+/// Of the bound, in hundredths: from here on it is said, no work is taken, work is taken again, nothing is said.
+const WARN: u64 = 80;
+const STOP: u64 = 95;
+const RESUME: u64 = 90;
+const CALM: u64 = 75;
+
+/// Flags of [`Log::gate`].
+const REPLAYING: u8 = 1;
+const FAILING: u8 = 2;
+const FULL: u8 = 4;
+
+/// Whether the spool can answer for a new request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intake {
+    /// It can.
+    Open,
+    /// What an earlier run has left is still on its way to the ledger.
+    Replaying,
+    /// It cannot be written.
+    Failing,
+    /// There is no room left.
+    Full,
+}
+
+impl Intake {
+    /// In a line, for whoever asks whether the gateway is ready.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Open => "the spool is ready\n",
+            Self::Replaying => "records of an earlier run are still on their way to the database\n",
+            Self::Failing => "the spool cannot be written\n",
+            Self::Full => "the spool is full\n",
+        }
+    }
+}
+
+/// The spool cannot answer for this request, so it must not be forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotWritten;
+
+/// A log in a folder.
+#[derive(Debug)]
+pub(super) struct Log {
+    folder: PathBuf,
+    state: Mutex<State>,
+    /// Why no work is taken; 0 when it is. Read without the lock.
+    gate: AtomicU8,
+    /// There is something to sync or to delete.
+    pub(super) work: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Oldest first; the last one takes new frames.
+    segments: VecDeque<Segment>,
+    live: HashMap<RequestId, Live>,
+    /// Appended and not yet written.
+    queue: Vec<Chunk>,
+    /// An emptied chunk, for its memory.
+    spare: Option<Chunk>,
+    /// Absent while somebody writes.
+    output: Option<Output>,
+    /// How many frames were ever appended, and how many of them have been dealt with.
+    appended: u64,
+    dealt_with: u64,
+    waiting: Vec<Waker>,
+    is_failing: bool,
+    is_full: bool,
+    is_warned: bool,
+    /// Written since the last sync.
+    is_dirty: bool,
+    /// Pins of requests that are settled and no longer in memory.
+    spilled: u64,
+    /// Bytes of segments an earlier run has left.
+    inherited: u64,
+    /// The largest number of bytes all segments may have.
+    bound: u64,
+    /// What an operator allows.
+    max_bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Segment {
+    number: u64,
+    bytes: u64,
+    /// Frames in it that the ledger does not have.
+    pins: u64,
+    /// Those of them that must be read back from it.
+    spilled: u64,
+}
+
+/// A request that is not in the ledger yet, and where its frames are.
+#[derive(Debug, Default)]
+struct Live {
+    open: Option<u64>,
+    settle: Option<u64>,
+    /// The opening's frame, as long as it may have to be written again.
+    frame: Vec<u8>,
+}
+
+/// Segments to read back, because memory had no room for what is in them.
+#[derive(Debug)]
+pub(super) struct ReadBack {
+    /// Oldest first.
+    pub(super) segments: Vec<u64>,
+    pins: Vec<(u64, u64)>,
+}
+
+/// Resolves when a frame is with the kernel, or cannot be brought there.
+#[derive(Debug)]
+#[must_use = "nothing is known before this has resolved"]
+pub struct Written<'a> {
+    log: &'a Log,
+    step: Step,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Done(Result<(), NotWritten>),
+    /// The frame's number, and the request it opens, if it opens one.
+    Waiting(u64, Option<RequestId>),
+}
+
+impl Log {
+    /// A log that begins with segment `first`, beside `inherited` bytes of older ones.
+    pub(super) fn new(folder: PathBuf, first: u64, inherited: u64, max_bytes: u64) -> Self {
+        let state = State {
+            segments: VecDeque::from([Segment::new(first)]),
+            live: HashMap::new(),
+            queue: Vec::new(),
+            spare: None,
+            output: Some(Output::new(folder.clone())),
+            appended: 0,
+            dealt_with: 0,
+            waiting: Vec::new(),
+            is_failing: false,
+            is_full: false,
+            is_warned: false,
+            is_dirty: false,
+            spilled: 0,
+            inherited,
+            bound: max_bytes,
+            max_bytes,
+        };
+        Self { folder, state: Mutex::new(state), gate: AtomicU8::new(REPLAYING), work: Notify::new() }
+    }
+
+    /// Whether new requests are taken.
+    pub(super) fn intake(&self) -> Intake {
+        match self.gate.load(Ordering::Acquire) {
+            0 => Intake::Open,
+            flags if flags & FAILING != 0 => Intake::Failing,
+            flags if flags & FULL != 0 => Intake::Full,
+            _ => Intake::Replaying,
+        }
+    }
+
+    /// What an earlier run has left is in the ledger and gone from the folder.
+    pub(super) fn replayed(&self) {
+        let mut state = self.lock();
+        state.inherited = 0;
+        self.gate.fetch_and(!REPLAYING, Ordering::AcqRel);
+    }
+
+    /// Appends the opening of a request.
+    pub(super) fn open(&self, request: RequestId, frame: Vec<u8>) -> Written<'_> {
+        let mut state = self.lock();
+        if state.is_failing || !self.has_room_for(&mut state, frame.len()) {
+            return Written { log: self, step: Step::Done(Err(NotWritten)) };
+        }
+        let segment = self.append(&mut state, &frame);
+        state.note_opening(request);
+        let live = state.live.entry(request).or_default();
+        live.open = Some(segment);
+        live.frame = frame;
+        self.written(state, Some(request))
+    }
+
+    /// Appends the end of a request. It is a fact whatever the disk says: where it cannot be written it waits in
+    /// memory, and the opening stays where it is. Resolves at once unless somebody else is writing.
+    pub(super) fn settle(&self, request: RequestId, frame: &[u8]) -> Written<'_> {
+        let mut state = self.lock();
+        let segment = self.append(&mut state, frame);
+        let live = state.live.entry(request).or_default();
+        live.settle = Some(segment);
+        live.frame = Vec::new();
+        self.written(state, None)
+    }
+
+    /// Resolves when all that was appended before has been dealt with.
+    pub(super) fn flushed(&self) -> Written<'_> {
+        let state = self.lock();
+        if state.is_dealt_with(state.appended) {
+            return Written { log: self, step: Step::Done(Ok(())) };
+        }
+        self.written(state, None)
+    }
+
+    /// The ledger has these requests.
+    pub(super) fn acknowledge(&self, requests: impl Iterator<Item = RequestId>) {
+        let mut state = self.lock();
+        for request in requests {
+            if let Some(live) = state.live.remove(&request) {
+                live.segments().for_each(|segment| state.unpin(segment, 1));
+            }
+        }
+        if state.segments.len() > 1 && state.segments[0].pins == 0 {
+            self.work.notify_one();
+        }
+    }
+
+    /// Memory has no room for this settled request: it must be read back from its segment.
+    pub(super) fn spill(&self, request: RequestId) {
+        let mut state = self.lock();
+        let Some(live) = state.live.remove(&request) else { return };
+        for number in live.segments() {
+            state.spilled += 1;
+            if let Some(segment) = state.segment(number) {
+                segment.spilled += 1;
+            }
+        }
+    }
+
+    /// What must be read back, if anything must and all of it has been written. No frame is added to it any more.
+    pub(super) fn begin_read_back(&self) -> Option<ReadBack> {
+        let mut state = self.lock();
+        if state.spilled == 0 || !state.queue.is_empty() || state.output.is_none() {
+            return None;
+        }
+        let segments: Vec<_> = state.segments.iter().map(|segment| segment.number).collect();
+        state.roll();
+        let holding = state.segments.iter_mut().filter(|segment| segment.spilled > 0);
+        let pins: Vec<_> =
+            holding.map(|segment| (segment.number, std::mem::take(&mut segment.spilled))).collect();
+        state.spilled = 0;
+        let first = pins.first().map_or(0, |(number, _)| *number);
+        Some(ReadBack { segments: segments.into_iter().filter(|number| *number >= first).collect(), pins })
+    }
+
+    /// The ledger has what was read back.
+    pub(super) fn end_read_back(&self, read: ReadBack) {
+        let mut state = self.lock();
+        for (segment, pins) in read.pins {
+            state.unpin(segment, pins);
+        }
+        self.work.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic while the lock was held cannot have left more than a counter behind.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has_room_for(&self, state: &mut State, bytes: usize) -> bool {
+        let wanted = state.total() + as_u64(bytes);
+        if !state.is_full && is_above(wanted, STOP, state.bound) {
+            state.is_full = true;
+            self.gate.fetch_or(FULL, Ordering::AcqRel);
+            self.work.notify_one();
+            tracing::error!(
+                folder = %self.folder.display(), bytes = state.total(), bound = state.bound,
+                "the spool is full: requests are refused until the database has taken what is in it or room is made"
+            );
+        }
+        !state.is_full
+    }
+
+    /// Adds a frame to what is to be written, pins its segment and says which it is.
+    fn append(&self, state: &mut State, frame: &[u8]) -> u64 {
+        let segment = state.append(frame);
+        if !std::mem::replace(&mut state.is_dirty, true) {
+            self.work.notify_one();
+        }
+        segment
+    }
+
+    /// Writes what there is, or says what to wait for.
+    fn written<'a>(&'a self, state: MutexGuard<'a, State>, opens: Option<RequestId>) -> Written<'a> {
+        let number = state.appended;
+        let step = if state.output.is_none() || (state.is_failing && opens.is_none()) {
+            Step::Waiting(number, opens)
+        } else {
+            Step::Done(self.write_out(state).or_else(|failed| self.look_closer(failed, opens)))
+        };
+        Written { log: self, step }
+    }
+
+    /// Writes all that waits and wakes whoever waited for it.
+    fn write_out(&self, mut state: MutexGuard<'_, State>) -> Result<(), NotWritten> {
+        let Some(mut output) = state.output.take() else { return Err(NotWritten) };
+        let mut chunks = std::mem::take(&mut state.queue);
+        let number = state.appended;
+        drop(state);
+        let result = output.write(&chunks);
+        let mut state = self.lock();
+        state.output = Some(output);
+        state.dealt_with = number;
+        let result = match result {
+            Ok(()) => {
+                state.spare = chunks.pop().map(Chunk::emptied);
+                Ok(())
+            }
+            Err(failure) => {
+                chunks.drain(..failure.written);
+                self.fail(&mut state, &failure.error.to_string());
+                state.take_back(chunks);
+                Err(NotWritten)
+            }
+        };
+        let waiting = std::mem::take(&mut state.waiting);
+        drop(state);
+        waiting.into_iter().for_each(Waker::wake);
+        result
+    }
+
+    /// Of what failed a part may have been written: an opening that is on the disk must not be taken for void.
+    fn look_closer(&self, failed: NotWritten, opens: Option<RequestId>) -> Result<(), NotWritten> {
+        let is_written = opens.is_some_and(|request| self.lock().has_opening(request));
+        if is_written { Ok(()) } else { Err(failed) }
+    }
+
+    /// Says once that something does not work, and takes no more work until [`upkeep`] finds that it does.
+    fn fail(&self, state: &mut State, error: &str) {
+        if std::mem::replace(&mut state.is_failing, true) {
+            return;
+        }
+        self.gate.fetch_or(FAILING, Ordering::AcqRel);
+        self.work.notify_one();
+        tracing::error!(
+            folder = %self.folder.display(), %error,
+            "the spool cannot be written: requests are refused until it can"
+        );
+    }
+}
+
+impl Future for Written<'_> {
+    type Output = Result<(), NotWritten>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let (number, opens) = match self.step {
+            Step::Done(result) => return Poll::Ready(result),
+            Step::Waiting(number, opens) => (number, opens),
+        };
+        let mut state = self.log.lock();
+        if state.is_dealt_with(number) || (state.is_failing && opens.is_none()) {
+            let is_lost = opens.is_some_and(|request| !state.has_opening(request));
+            return Poll::Ready(if is_lost { Err(NotWritten) } else { Ok(()) });
+        }
+        if state.output.is_none() {
+            state.waiting.push(context.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(self.log.write_out(state).or_else(|failed| self.log.look_closer(failed, opens)))
+    }
+}
+
+impl Written<'_> {
+    /// Whether there is nothing to wait for.
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self.step, Step::Done(_))
+    }
+}
+
+impl State {
+    fn total(&self) -> u64 {
+        self.inherited + self.segments.iter().map(|segment| segment.bytes).sum::<u64>()
+    }
+
+    /// Segments are small enough for the oldest to go while there is still room, and never many.
+    fn segment_limit(&self) -> u64 {
+        const SMALLEST: u64 = 16 * 1024;
+        const LARGEST: u64 = 16 * 1024 * 1024;
+        (self.bound / 16).clamp(SMALLEST, LARGEST)
+    }
+
+    fn is_dealt_with(&self, number: u64) -> bool {
+        self.dealt_with >= number
+    }
+
+    fn has_opening(&self, request: RequestId) -> bool {
+        self.live.get(&request).is_some_and(|live| live.open.is_some())
+    }
+
+    fn active(&self) -> u64 {
+        self.segments.back().map_or(0, |segment| segment.number)
+    }
+
+    fn segment(&mut self, number: u64) -> Option<&mut Segment> {
+        let first = self.segments.front()?.number;
+        self.segments.get_mut(usize::try_from(number.checked_sub(first)?).ok()?)
+    }
+
+    fn unpin(&mut self, number: u64, pins: u64) {
+        if let Some(segment) = self.segment(number) {
+            segment.pins = segment.pins.saturating_sub(pins);
+        }
+    }
+
+    /// Begins a new segment, unless the present one is empty.
+    fn roll(&mut self) {
+        if self.segments.back().is_some_and(|segment| segment.bytes > 0) {
+            self.segments.push_back(Segment::new(self.active() + 1));
+        }
+    }
+
+    fn append(&mut self, frame: &[u8]) -> u64 {
+        let (limit, bytes) = (self.segment_limit(), as_u64(frame.len()));
+        if self.segments.back().is_some_and(|segment| segment.bytes + bytes > limit) {
+            self.roll();
+        }
+        let number = self.active();
+        if let Some(segment) = self.segments.back_mut() {
+            segment.bytes += bytes;
+            segment.pins += 1;
+        }
+        match self.queue.last_mut() {
+            Some(chunk) if chunk.is_for(number) => chunk.push(number, frame),
+            _ => {
+                let mut chunk = self.spare.take().unwrap_or_default();
+                chunk.push(number, frame);
+                self.queue.push(chunk);
+            }
+        }
+        self.appended += 1;
+        number
+    }
+
+    /// The frame just appended opens `request`.
+    fn note_opening(&mut self, request: RequestId) {
+        if let Some(chunk) = self.queue.last_mut() {
+            chunk.opens.push(request);
+        }
+    }
+
+    /// Takes back what could not be written: facts wait for the next attempt; openings are void, and whoever waits
+    /// for one is told so.
+    fn take_back(&mut self, chunks: Vec<Chunk>) {
+        let mut kept = Vec::new();
+        for mut chunk in chunks {
+            for request in std::mem::take(&mut chunk.opens) {
+                self.void(request);
+            }
+            let dropped = chunk.drop_openings();
+            if let Some(segment) = self.segment(chunk.segment) {
+                segment.bytes = segment.bytes.saturating_sub(as_u64(dropped));
+            }
+            if !chunk.bytes.is_empty() {
+                kept.push(chunk);
+            }
+        }
+        kept.append(&mut self.queue);
+        self.queue = kept;
+    }
+
+    fn void(&mut self, request: RequestId) {
+        let Some(live) = self.live.get_mut(&request) else { return };
+        let open = live.open.take();
+        if live.settle.is_none() {
+            self.live.remove(&request);
+        }
+        open.into_iter().for_each(|segment| self.unpin(segment, 1));
+    }
+}
+
+impl Segment {
+    const fn new(number: u64) -> Self {
+        Self { number, bytes: 0, pins: 0, spilled: 0 }
+    }
+}
+
+impl Live {
+    fn segments(&self) -> impl Iterator<Item = u64> + use<> {
+        self.open.into_iter().chain(self.settle)
+    }
+}
+
+/// Whether `bytes` are more than `hundredths` of `bound`.
+fn is_above(bytes: u64, hundredths: u64, bound: u64) -> bool {
+    u128::from(bytes) * 100 > u128::from(hundredths) * u128::from(bound)
+}
+
+fn as_u64(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,386 @@
+//! What the spool remembers of a request: enough for its ledger row, and nothing of what was said.
+//!
+//! The format is postcard's, whose wire format is specified and stable: field by field in the order below, without
+//! names. So a field is never added, moved or changed here; a changed payload gets a new [`VERSION`] and the structs of
+//! the old one stay, as long as a spool of theirs may still be about.
+
+use std::net::IpAddr;
+
+use domain::limit::Measure;
+use domain::money::{NanoUsd, Price};
+use domain::usage::{LastKnown, TokenUsage};
+use domain::{AccountId, GroupId, KeyId, LimitId, RequestId, UserId};
+use serde::{Deserialize, Serialize};
+use store::usage::{Charge, UsageRecord};
+use time::OffsetDateTime;
+
+use super::frame::{Frame, Kind, TooLarge, frame};
+
+/// The payloads' format that is written.
+pub const VERSION: u8 = 1;
+/// A client whose gateway died got no status; this is what the ledger calls it.
+const GATEWAY_DIED: u16 = 500;
+
+/// A request as it was admitted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opened<'a> {
+    /// The request: a UUIDv7, and the ledger row's key.
+    pub request: RequestId,
+    /// Whose.
+    pub account: AccountId,
+    /// By which key.
+    pub key: KeyId,
+    /// Under which secret.
+    pub public_id: &'a str,
+    /// The key's group.
+    pub group: GroupId,
+    /// The key's environment.
+    pub environment: Option<&'a str>,
+    /// Who made the key.
+    pub creator: UserId,
+    /// As the client named it; empty where the route has none.
+    pub model: &'a str,
+    /// Nano-dollars per million input, cached input and output tokens.
+    pub price: (i64, i64, i64),
+    /// The path template.
+    pub route: &'a str,
+    /// From where.
+    pub client: IpAddr,
+    /// When, by the database's clock: nanoseconds since 1970.
+    pub started_at: i64,
+    /// Input tokens by the gateway's own count.
+    pub estimated_input: u32,
+    /// What was taken from which leases; empty for a request without limits.
+    pub reserved: Vec<Reserved>,
+}
+
+/// What was set aside for a request under one limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reserved {
+    /// The limit.
+    pub limit: LimitId,
+    /// What it counts.
+    pub measure: Counted,
+    /// The window it was taken in: its beginning, nanoseconds since 1970.
+    pub starts_at: i64,
+    /// The epoch of the lease it was taken from.
+    pub epoch: i64,
+    /// How much: nano-dollars or tokens.
+    pub amount: i64,
+}
+
+/// What a limit counts. The order is part of the format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Counted {
+    /// Nano-dollars.
+    Cost,
+    /// Tokens.
+    Tokens,
+}
+
+impl From<Measure> for Counted {
+    fn from(measure: Measure) -> Self {
+        match measure {
+            Measure::Cost => Self::Cost,
+            Measure::Tokens => Self::Tokens,
+        }
+    }
+}
+
+impl Reserved {
+    /// What to book under this limit for what was consumed.
+    fn charge(&self, cost: i64, usage: TokenUsage) -> Charge {
+        let tokens = i64::try_from(usage.total()).unwrap_or(i64::MAX);
+        Charge {
+            limit: self.limit,
+            starts_at: moment(self.starts_at),
+            epoch: self.epoch,
+            amount: match self.measure {
+                Counted::Cost => cost,
+                Counted::Tokens => tokens,
+            },
+        }
+    }
+}
+
+fn moment(nanos: i64) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp_nanos(nanos.into()).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// The HTTP status the client got.
+    pub status: u16,
+    /// Answered as a stream.
+    pub streamed: bool,
+    /// Input, cached input and output tokens.
+    pub usage: (u32, u32, u32),
+    /// Nano-dollars.
+    pub cost: i64,
+    /// The gateway's own counts.
+    pub estimated: bool,
+    /// Before its time.
+    pub interrupted: bool,
+    /// Until the first byte of the answer, in microseconds.
+    pub first_byte_us: Option<i64>,
+    /// Until the last, in microseconds.
+    pub duration_us: i64,
+}
+
+/// A record of the spool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record<'a> {
+    /// A request that was about to be forwarded.
+    Open(Opened<'a>),
+    /// A request that is over. It repeats what was in the opening, so that it needs no other record to be booked.
+    Settle(Opened<'a>, Ended),
+}
+
+/// A whole frame cannot be understood.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// It is of another version of this program.
+    #[error("format {version}, kind {kind:?} is of another version of this program")]
+    Foreign {
+        /// Its format.
+        version: u8,
+        /// Its kind.
+        kind: Kind,
+    },
+    /// It says it is of this version, and is not.
+    #[error("the record is malformed: {0}")]
+    Malformed(#[from] postcard::Error),
+}
+
+/// Why a record cannot be framed.
+#[derive(Debug, thiserror::Error)]
+pub enum EncodeError {
+    /// It has more than 64 KiB.
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
+    /// It cannot be serialised.
+    #[error(transparent)]
+    Postcard(#[from] postcard::Error),
+}
+
+impl Record<'_> {
+    /// Reads a frame; `None` for one that holds nothing.
+    pub fn read<'a>(frame: &Frame<'a>) -> Result<Option<Record<'a>>, Unreadable> {
+        let Frame { version, kind, payload, .. } = *frame;
+        match (version, kind) {
+            (_, Kind::Probe) => Ok(None),
+            (VERSION, Kind::Open) => Ok(Some(Record::Open(postcard::from_bytes(payload)?))),
+            (VERSION, Kind::Settle) => {
+                let (opened, ended) = postcard::from_bytes(payload)?;
+                Ok(Some(Record::Settle(opened, ended)))
+            }
+            _ => Err(Unreadable::Foreign { version, kind }),
+        }
+    }
+}
+
+impl Opened<'_> {
+    /// The frame of this opening.
+    pub fn frame(&self) -> Result<Vec<u8>, EncodeError> {
+        encode(Kind::Open, self)
+    }
+
+    /// The frame that says how it ended.
+    pub fn settled_frame(&self, ended: &Ended) -> Result<Vec<u8>, EncodeError> {
+        encode(Kind::Settle, &(self, ended))
+    }
+
+    /// The ledger row of this request, ended so.
+    pub fn record(&self, ended: &Ended) -> UsageRecord {
+        UsageRecord {
+            id: self.request,
+            account_id: self.account,
+            key_id: self.key,
+            public_id: self.public_id.to_owned(),
+            group_id: self.group,
+            environment: self.environment.map(str::to_owned),
+            created_by: self.creator,
+            model: self.model.to_owned(),
+            route: self.route.to_owned(),
+            status: ended.status,
+            streamed: ended.streamed,
+            usage: usage_of(ended.usage),
+            cost: NanoUsd(ended.cost),
+            price: self.price(),
+            estimated: ended.estimated,
+            interrupted: ended.interrupted,
+            client: self.client,
+            started_at: moment(self.started_at),
+            first_byte_us: ended.first_byte_us,
+            duration_us: ended.duration_us,
+            charges: self
+                .reserved
+                .iter()
+                .map(|part| part.charge(ended.cost, usage_of(ended.usage)))
+                .collect(),
+        }
+    }
+
+    /// The ledger row of a request whose gateway died before it ended.
+    pub fn interrupted(&self) -> UsageRecord {
+        let (usage, cost) = self.last_known().charge(self.price()).unwrap_or_else(|error| {
+            tracing::error!(request_id = %self.request, %error, "a price makes no sense; nothing is charged");
+            (TokenUsage::default(), NanoUsd::ZERO)
+        });
+        self.record(&Ended {
+            status: GATEWAY_DIED,
+            streamed: false,
+            usage: (usage.input, usage.cached_input, usage.output),
+            cost: cost.0,
+            estimated: true,
+            interrupted: true,
+            first_byte_us: None,
+            duration_us: 0,
+        })
+    }
+
+    fn last_known(&self) -> LastKnown {
+        // Several limits of one kind set aside the same worst case each.
+        let most = |wanted: Counted| {
+            self.reserved.iter().filter(|part| part.measure == wanted).map(|part| part.amount).max()
+        };
+        LastKnown {
+            seen: None,
+            estimated_input: self.estimated_input,
+            reserved_cost: most(Counted::Cost).map(NanoUsd),
+            reserved_tokens: most(Counted::Tokens).and_then(|tokens| tokens.try_into().ok()),
+        }
+    }
+
+    fn price(&self) -> Price {
+        let (input, cached_input, output) = self.price;
+        Price { input, cached_input, output }
+    }
+}
+
+fn usage_of((input, cached_input, output): (u32, u32, u32)) -> TokenUsage {
+    TokenUsage { input, cached_input, output }
+}
+
+fn encode(kind: Kind, record: &impl Serialize) -> Result<Vec<u8>, EncodeError> {
+    frame(kind, VERSION, |bytes| Ok(postcard::to_extend(record, bytes)?))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use uuid::Uuid;
+
+    use super::super::frame::{Frames, Item};
+    use super::*;
+
+    pub(in crate::spool) fn opened(request: u128) -> Opened<'static> {
+        Opened {
+            request: RequestId(Uuid::from_u128(request)),
+            account: AccountId(Uuid::from_u128(1)),
+            key: KeyId(Uuid::from_u128(2)),
+            public_id: "abcdefghijkl",
+            group: GroupId(Uuid::from_u128(3)),
+            environment: Some("production"),
+            creator: UserId(Uuid::from_u128(4)),
+            model: "gpt-4o-mini",
+            price: (150_000_000, 75_000_000, 600_000_000),
+            route: "/v1/chat/completions",
+            client: "2001:db8::7".parse().unwrap(),
+            started_at: 1_790_000_000_000_000_001,
+            estimated_input: 40,
+            reserved: Vec::new(),
+        }
+    }
+
+    pub(in crate::spool) fn ended() -> Ended {
+        Ended {
+            status: 200,
+            streamed: true,
+            usage: (9, 3, 12),
+            cost: 1_234,
+            estimated: false,
+            interrupted: false,
+            first_byte_us: Some(70_000),
+            duration_us: 90_000,
+        }
+    }
+
+    fn only(bytes: &[u8]) -> Frame<'_> {
+        match Frames::new(bytes).next() {
+            Some(Item::Frame(frame)) => frame,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let lease = Reserved {
+            limit: LimitId(Uuid::from_u128(8)),
+            measure: Counted::Tokens,
+            starts_at: 1_790_000_000_000_000_000,
+            epoch: 2,
+            amount: -5,
+        };
+        let opened = Opened { environment: None, reserved: vec![lease], ..opened(7) };
+        let bytes = opened.frame().unwrap();
+        assert_eq!(Record::read(&only(&bytes)).unwrap(), Some(Record::Open(opened.clone())));
+        let bytes = opened.settled_frame(&ended()).unwrap();
+        assert_eq!(Record::read(&only(&bytes)).unwrap(), Some(Record::Settle(opened, ended())));
+    }
+
+    /// Spools outlive programs: these bytes were written once and must be read for as long as the version stands.
+    #[test]
+    fn the_format_of_version_1_stays_as_it_is() {
+        let bytes = opened(7).settled_frame(&ended()).unwrap();
+        let hex: String = only(&bytes).payload.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, include_str!("record/settle-v1.hex").trim());
+    }
+
+    #[test]
+    fn a_row_is_made_of_both() {
+        let row = opened(7).record(&ended());
+        assert_eq!((row.id.0.as_u128(), row.status, row.streamed), (7, 200, true));
+        assert_eq!((row.usage.input, row.usage.cached_input, row.usage.output), (9, 3, 12));
+        assert_eq!((row.cost, row.price.output), (NanoUsd(1_234), 600_000_000));
+        assert_eq!(row.started_at.unix_timestamp_nanos(), 1_790_000_000_000_000_001);
+        assert_eq!((row.first_byte_us, row.duration_us), (Some(70_000), 90_000));
+        assert_eq!((row.environment.as_deref(), row.model.as_str()), (Some("production"), "gpt-4o-mini"));
+    }
+
+    #[test]
+    fn a_request_nobody_saw_end_costs_what_the_rule_says() {
+        let row = opened(7).interrupted();
+        assert_eq!((row.usage.input, row.usage.output, row.cost), (40, 0, NanoUsd(6_000)));
+        assert!(row.estimated && row.interrupted);
+        let part = |measure, amount| Reserved {
+            limit: LimitId(Uuid::nil()),
+            measure,
+            starts_at: 0,
+            epoch: 0,
+            amount,
+        };
+        let reserved =
+            vec![part(Counted::Cost, 70_000), part(Counted::Tokens, 100), part(Counted::Cost, 80_000)];
+        let row = Opened { reserved, ..opened(7) }.interrupted();
+        assert_eq!((row.usage.input, row.usage.output, row.cost), (40, 60, NanoUsd(80_000)));
+    }
+
+    #[test]
+    fn frames_of_other_versions_are_named_and_not_guessed() {
+        let bytes = frame(Kind::Open, 2, Ok::<_, TooLarge>).unwrap();
+        assert!(matches!(
+            Record::read(&only(&bytes)),
+            Err(Unreadable::Foreign { version: 2, kind: Kind::Open })
+        ));
+        let bytes = frame(Kind::Other(77), VERSION, Ok::<_, TooLarge>).unwrap();
+        assert!(matches!(
+            Record::read(&only(&bytes)),
+            Err(Unreadable::Foreign { kind: Kind::Other(77), .. })
+        ));
+        let bytes = frame(Kind::Open, VERSION, Ok::<_, TooLarge>).unwrap();
+        assert!(matches!(Record::read(&only(&bytes)), Err(Unreadable::Malformed(_))));
+        let bytes = frame(Kind::Probe, 9, Ok::<_, TooLarge>).unwrap();
+        assert_eq!(Record::read(&only(&bytes)).unwrap(), None);
+    }
+}

@@ -1,0 +1,156 @@
+//! Leases: the part of a limit's window that one gateway holds, so that it can admit requests without asking.
+
+use domain::LimitId;
+use sqlx::{PgConnection, PgExecutor};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::usage::Charge;
+
+/// What a gateway asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Wish {
+    /// The limit.
+    pub limit: LimitId,
+    /// The least that helps: less is not granted.
+    pub needed: i64,
+    /// What would spare further asking.
+    pub wished: i64,
+}
+
+/// The answer, with the figures after it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Grant {
+    /// How much was added to the lease; 0 where `needed` did not fit.
+    pub granted: i64,
+    /// What the lease holds now.
+    pub held: i64,
+    /// The lease's epoch.
+    pub epoch: i64,
+    /// The window's beginning, which names it.
+    pub starts_at: OffsetDateTime,
+    /// Its end; `None` is never.
+    pub ends_at: Option<OffsetDateTime>,
+    /// The limit's amount.
+    pub amount: i64,
+    /// Settled in this window.
+    pub spent: i64,
+    /// Held by all gateways.
+    pub reserved: i64,
+}
+
+/// Takes a lease of `gateway` on the present window, or adds to it: one conditional statement, so that what is spent
+/// and what is reserved never pass the amount together. `None` where the limit is gone.
+pub async fn take(db: impl PgExecutor<'_>, gateway: Uuid, wish: Wish) -> sqlx::Result<Option<Grant>> {
+    sqlx::query_as!(
+        Grant,
+        r#"SELECT granted AS "granted!", held AS "held!", epoch AS "epoch!", starts_at AS "starts_at!", ends_at,
+                  amount AS "amount!", spent AS "spent!", reserved AS "reserved!"
+           FROM take_lease($1, $2, $3, $4)"#,
+        gateway,
+        wish.limit as LimitId,
+        wish.needed,
+        wish.wished,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// A lease, or part of one, on its way back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct GiveBack {
+    /// The limit.
+    pub limit: LimitId,
+    /// The window.
+    pub starts_at: OffsetDateTime,
+    /// The lease's epoch.
+    pub epoch: i64,
+    /// How much.
+    pub amount: i64,
+}
+
+/// Gives back at most what the lease holds, and says how much that was: 0 for a lease that is gone or was released.
+pub async fn give_back(db: impl PgExecutor<'_>, gateway: Uuid, back: GiveBack) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"SELECT return_lease($1, $2, $3, $4, $5) AS "given!""#,
+        gateway,
+        back.limit as LimitId,
+        back.starts_at,
+        back.amount,
+        back.epoch,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// Every lease of a gateway that holds anything: at start, what its last life has left.
+pub async fn list_held(db: impl PgExecutor<'_>, gateway: Uuid) -> sqlx::Result<Vec<GiveBack>> {
+    sqlx::query_as!(
+        GiveBack,
+        r#"SELECT limit_id AS "limit: LimitId", starts_at, epoch, amount FROM leases
+           WHERE gateway_id = $1 AND amount > 0"#,
+        gateway,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Books charges of new ledger rows: out of the lease where that is still this gateway's, and into the window's spent
+/// in any case. What then exceeds the amount is the window's excess. In the ledger's transaction.
+pub(crate) async fn draw(
+    connection: &mut PgConnection,
+    gateway: Uuid,
+    charges: &[Charge],
+) -> sqlx::Result<()> {
+    if charges.is_empty() {
+        return Ok(());
+    }
+    let limits: Vec<Uuid> = charges.iter().map(|charge| charge.limit.0).collect();
+    let windows: Vec<OffsetDateTime> = charges.iter().map(|charge| charge.starts_at).collect();
+    let epochs: Vec<i64> = charges.iter().map(|charge| charge.epoch).collect();
+    let amounts: Vec<i64> = charges.iter().map(|charge| charge.amount).collect();
+    // In one order, so that two gateways that settle the same limits cannot lock each other out.
+    sqlx::query!(
+        "SELECT FROM limit_windows WHERE (limit_id, starts_at) IN (SELECT * FROM unnest($1::uuid[], $2::timestamptz[]))
+         ORDER BY limit_id, starts_at FOR UPDATE",
+        &limits,
+        &windows,
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    sqlx::query!(
+        "WITH charged AS (
+             SELECT limit_id, starts_at, epoch, sum(amount)::bigint AS amount
+             FROM unnest($1::uuid[], $2::timestamptz[], $3::bigint[], $4::bigint[])
+                 AS charge (limit_id, starts_at, epoch, amount)
+             GROUP BY limit_id, starts_at, epoch
+         ), drawn AS (
+             SELECT limit_id, starts_at, epoch, least(l.amount, c.amount) AS amount
+             FROM charged c JOIN leases l USING (limit_id, starts_at, epoch) WHERE l.gateway_id = $5
+         ), leased AS (
+             UPDATE leases l SET amount = l.amount - d.amount, touched_at = now()
+             FROM drawn d
+             WHERE l.limit_id = d.limit_id AND l.starts_at = d.starts_at AND l.gateway_id = $5
+         ), moved AS (
+             SELECT c.limit_id, c.starts_at, sum(c.amount)::bigint AS spent,
+                    coalesce(sum(d.amount), 0)::bigint AS drawn
+             FROM charged c LEFT JOIN drawn d USING (limit_id, starts_at, epoch)
+             GROUP BY c.limit_id, c.starts_at
+         )
+         UPDATE limit_windows w
+         SET spent = w.spent + m.spent, reserved = w.reserved - m.drawn,
+             excess = greatest(w.excess, w.spent + m.spent + w.reserved - m.drawn - w.amount)
+         FROM moved m WHERE w.limit_id = m.limit_id AND w.starts_at = m.starts_at",
+        &limits,
+        &windows,
+        &epochs,
+        &amounts,
+        gateway,
+    )
+    .execute(connection)
+    .await
+    .map(|_| ())
+}
+
+#[cfg(test)]
+mod tests;

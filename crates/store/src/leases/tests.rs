@@ -1,0 +1,236 @@
+use domain::limit::{Measure, Period};
+use domain::money::NanoUsd;
+use domain::{KeyId, RequestId};
+use sqlx::PgPool;
+
+use super::*;
+use crate::accounts::tests::{TestAccount, account};
+use crate::connect::as_role;
+use crate::limits::{self, Standing, Subject, Terms};
+use crate::usage::tests::record;
+use crate::usage::{self, UsageRecord};
+use crate::{TenantTx, keys};
+
+const HERE: Uuid = Uuid::from_u128(1);
+const THERE: Uuid = Uuid::from_u128(2);
+
+/// A key with a limit, seen as the console and as a gateway.
+struct Bench {
+    owner: PgPool,
+    console: PgPool,
+    gateway: PgPool,
+    acme: TestAccount,
+    key: KeyId,
+    limit: LimitId,
+}
+
+impl Bench {
+    async fn new(pool: &PgPool, terms: Terms) -> Self {
+        let acme = account(pool, "acme").await;
+        let console = as_role(pool, "latchkey_console").await.unwrap();
+        let gateway = as_role(pool, "latchkey_gateway").await.unwrap();
+        let (key, _) = keys::tests::make_key(&console, acme, "one", 1).await.unwrap();
+        usage::ensure_partitions(&gateway).await.unwrap();
+        let mut bench =
+            Self { owner: pool.clone(), console, gateway, acme, key, limit: LimitId(Uuid::nil()) };
+        bench.limit = bench.set(terms).await;
+        bench
+    }
+
+    async fn set(&self, terms: Terms) -> LimitId {
+        let mut tx = TenantTx::begin(&self.console, self.acme.id).await.unwrap();
+        let id = limits::put(&mut tx, Subject::Key(self.key), terms).await.unwrap();
+        tx.commit().await.unwrap();
+        id
+    }
+
+    async fn take(&self, gateway: Uuid, needed: i64, wished: i64) -> Grant {
+        take(&self.gateway, gateway, Wish { limit: self.limit, needed, wished }).await.unwrap().unwrap()
+    }
+
+    async fn settle(&self, gateway: Uuid, grant: Grant, amounts: &[i64]) -> Vec<UsageRecord> {
+        let records: Vec<UsageRecord> = amounts
+            .iter()
+            .map(|amount| UsageRecord {
+                id: RequestId(crate::new_id()),
+                cost: NanoUsd(*amount),
+                charges: vec![Charge {
+                    limit: self.limit,
+                    starts_at: grant.starts_at,
+                    epoch: grant.epoch,
+                    amount: *amount,
+                }],
+                ..record(self.acme, self.key)
+            })
+            .collect();
+        self.book(gateway, &records).await;
+        records
+    }
+
+    async fn book(&self, gateway: Uuid, records: &[UsageRecord]) {
+        let mut connection = self.gateway.acquire().await.unwrap();
+        usage::settle(&mut connection, gateway, records).await.unwrap();
+    }
+
+    async fn figures(&self) -> Standing {
+        let mut tx = TenantTx::begin(&self.console, self.acme.id).await.unwrap();
+        let list = limits::list(&mut tx, Subject::Key(self.key)).await.unwrap();
+        list[0]
+    }
+
+    async fn spent_reserved_excess(&self) -> (i64, i64, i64) {
+        let Standing { spent, reserved, excess, .. } = self.figures().await;
+        (spent, reserved, excess)
+    }
+}
+
+fn terms(amount: i64) -> Terms {
+    Terms { measure: Measure::Cost, amount, period: Period::Never }
+}
+
+#[sqlx::test(migrator = "crate::MIGRATOR")]
+async fn a_lease_is_granted_while_it_fits(pool: PgPool) {
+    let bench = Bench::new(&pool, terms(1_000)).await;
+    let first = bench.take(HERE, 10, 500).await;
+    assert_eq!((first.granted, first.held, first.amount, first.reserved), (125, 125, 1_000, 125));
+    let second = bench.take(THERE, 800, 0).await;
+    assert_eq!((second.granted, second.reserved), (800, 925));
+    let third = bench.take(HERE, 76, 0).await;
+    assert_eq!((third.granted, third.held), (0, 125), "76 do not fit into 75");
+    assert_eq!(bench.take(HERE, 75, 500).await.granted, 75);
+    assert_eq!(bench.spent_reserved_excess().await, (0, 1_000, 0));
+    let gone = Wish { limit: LimitId(Uuid::nil()), needed: 1, wished: 1 };
+    assert_eq!(take(&bench.gateway, HERE, gone).await.unwrap(), None);
+}
+
+#[sqlx::test(migrator = "crate::MIGRATOR")]
+async fn a_settle_draws_the_lease_once(pool: PgPool) {
+    let bench = Bench::new(&pool, terms(1_000)).await;
+    let grant = bench.take(HERE, 400, 0).await;
+    let records = bench.settle(HERE, grant, &[100, 50]).await;
+    assert_eq!(bench.spent_reserved_excess().await, (150, 250, 0));
+    bench.book(HERE, &records).await;
+    assert_eq!(bench.spent_reserved_excess().await, (150, 250, 0), "written twice, booked once");
+    let held = list_held(&bench.gateway, HERE).await.unwrap();
+    assert_eq!(held.iter().map(|lease| lease.amount).collect::<Vec<_>>(), [250]);
+    assert_eq!(give_back(&bench.gateway, HERE, GiveBack { amount: 9_999, ..held[0] }).await.unwrap(), 250);
+    assert_eq!(bench.spent_reserved_excess().await, (150, 0, 0));
+    assert_eq!(give_back(&bench.gateway, HERE, held[0]).await.unwrap(), 0, "nothing is given back twice");
+}
+
+#[sqlx::test(migrator = "crate::MIGRATOR")]
+async fn a_charge_beyond_the_lease_is_booked_as_excess(pool: PgPool) {
+    let bench = Bench::new(&pool, terms(1_000)).await;
+    let grant = bench.take(HERE, 900, 0).await;
+    bench.settle(HERE, grant, &[1_300]).await;
+    assert_eq!(bench.spent_reserved_excess().await, (1_300, 0, 300));
+    assert_eq!(bench.take(HERE, 1, 1).await.granted, 0, "and blocks the key");
+}
+
+#[sqlx::test(migrator = "crate::MIGRATOR")]
+async fn a_lowered_limit_keeps_what_was_spent(pool: PgPool) {
+    let bench = Bench::new(&pool, terms(1_000)).await;
+    let grant = bench.take(HERE, 600, 0).await;
+    bench.settle(HERE, grant, &[500]).await;
+    bench.set(terms(300)).await;
+    assert_eq!(bench.spent_reserved_excess().await, (500, 100, 300));
+    assert_eq!(bench.take(HERE, 1, 1).await.granted, 0);
+    bench.set(terms(2_000)).await;
+    assert_eq!(bench.spent_reserved_excess().await, (500, 100, 0));
+    assert_eq!(bench.take(HERE, 1_400, 0).await.granted, 1_400);
+}
+
+#[sqlx::test(migrator = "crate::MIGRATOR")]
+async fn a_new_period_starts_a_new_window(pool: PgPool) {
+    let bench = Bench::new(&pool, terms(1_000)).await;
+    let old = bench.take(HERE, 600, 0).await;
+    bench.set(Terms { period: Period::Daily, ..terms(1_000) }).await;
+    assert_eq!(bench.spent_reserved_excess().await, (0, 0, 0));
+    let new = bench.take(HERE, 100, 0).await;
+    assert!(new.starts_at > old.starts_at && new.ends_at.is_some_and(|end| end > new.starts_at));
+    bench.settle(HERE, old, &[500]).await;
+    assert_eq!(bench.spent_reserved_excess().await, (0, 100, 0), "a late settle books to its own window");
+}
+
+#[sqlx::test(migrator = "crate::MIGRATOR")]
+async fn a_released_lease_is_fenced(pool: PgPool) {
+    let bench = Bench::new(&pool, terms(1_000)).await;
+    let old = bench.take(HERE, 600, 0).await;
+    sqlx::raw_sql("UPDATE leases SET amount = 0, epoch = epoch + 1; UPDATE limit_windows SET reserved = 0")
+        .execute(&bench.owner)
+        .await
+        .unwrap();
+    assert_eq!(bench.take(THERE, 1_000, 0).await.granted, 1_000);
+    bench.settle(HERE, old, &[200]).await;
+    assert_eq!(
+        bench.spent_reserved_excess().await,
+        (200, 1_000, 200),
+        "the fact is booked, beyond the amount"
+    );
+    let back = GiveBack { limit: bench.limit, starts_at: old.starts_at, epoch: old.epoch, amount: 400 };
+    assert_eq!(give_back(&bench.gateway, HERE, back).await.unwrap(), 0);
+}
+
+#[sqlx::test(migrator = "crate::MIGRATOR")]
+async fn many_gateways_at_once_never_pass_the_amount(pool: PgPool) {
+    let bench = Bench::new(&pool, terms(1_000)).await;
+    let asks = (0..40_u128).map(|n| {
+        let wish = Wish { limit: bench.limit, needed: 30, wished: 100 };
+        let gateway = bench.gateway.clone();
+        async move { take(&gateway, Uuid::from_u128(n), wish).await.unwrap().unwrap().granted }
+    });
+    let granted: i64 = futures_util::future::join_all(asks).await.into_iter().sum();
+    let (spent, reserved, excess) = bench.spent_reserved_excess().await;
+    assert_eq!((spent, reserved, excess), (0, granted, 0));
+    assert!((971..=1_000).contains(&granted), "{granted}");
+}
+
+#[sqlx::test(migrator = "crate::MIGRATOR")]
+async fn windows_follow_the_accounts_days(pool: PgPool) {
+    let window = async |period: &str, zone: &str, moment: &str| {
+        sqlx::query_scalar::<_, String>(
+            "SELECT to_char(starts_at AT TIME ZONE 'UTC', 'MM-DD HH24:MI') || ' ' ||
+                    to_char(ends_at AT TIME ZONE 'UTC', 'MM-DD HH24:MI')
+             FROM limit_window($1, '2020-01-01', $2, $3::timestamptz)",
+        )
+        .bind(period)
+        .bind(zone)
+        .bind(moment)
+        .fetch_one(&pool)
+        .await
+        .unwrap()
+    };
+    assert_eq!(window("daily", "UTC", "2026-11-21 12:00Z").await, "11-21 00:00 11-22 00:00");
+    assert_eq!(window("daily", "Asia/Kolkata", "2026-11-21 20:00Z").await, "11-21 18:30 11-22 18:30");
+    // 25 hours: the clocks go back in Berlin on 25 October 2026.
+    assert_eq!(window("daily", "Europe/Berlin", "2026-10-25 12:00Z").await, "10-24 22:00 10-25 23:00");
+    assert_eq!(window("weekly", "UTC", "2026-11-22 12:00Z").await, "11-16 00:00 11-23 00:00");
+    assert_eq!(window("monthly", "UTC", "2024-02-29 12:00Z").await, "02-01 00:00 03-01 00:00");
+}
+
+#[sqlx::test(migrator = "crate::MIGRATOR")]
+async fn a_limit_is_policy_and_a_lease_is_not(pool: PgPool) {
+    let bench = Bench::new(&pool, terms(1_000)).await;
+    let version = async || crate::policy::version(&bench.gateway).await.unwrap();
+    let before = version().await;
+    let grant = bench.take(HERE, 10, 10).await;
+    bench.settle(HERE, grant, &[5]).await;
+    assert_eq!(version().await, before);
+    bench.set(terms(2_000)).await;
+    assert_eq!(version().await, before + 1);
+    let changes = crate::policy::list_changes(&bench.gateway, before).await.unwrap();
+    assert_eq!(changes.keys, [bench.key]);
+    let rows = crate::policy::find_limits(&bench.gateway, &changes).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.amount).collect::<Vec<_>>(), [2_000]);
+}
+
+#[sqlx::test(migrator = "crate::MIGRATOR")]
+async fn another_account_sees_no_limit(pool: PgPool) {
+    let bench = Bench::new(&pool, terms(1_000)).await;
+    let other = account(&pool, "other").await;
+    let mut tx = TenantTx::begin(&bench.console, other.id).await.unwrap();
+    assert!(limits::list(&mut tx, Subject::Key(bench.key)).await.unwrap().is_empty());
+    assert!(!limits::remove(&mut tx, Subject::Key(bench.key), Measure::Cost).await.unwrap());
+    let foreign = limits::put(&mut tx, Subject::Key(bench.key), terms(1)).await.unwrap_err();
+    assert!(foreign.to_string().contains("foreign key"), "{foreign}");
+}
