@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::KeyId;
 use crate::decision::RateRoom;
 
 /// Whole cells in the window.
@@ -79,6 +80,23 @@ impl RateWindow {
     }
 }
 
+/// What one of `members` gateways may admit of a key's `limit` when they share it without counting together: equal
+/// parts, and what does not divide to some of them, another choice for each key. `rank` is the gateway's place among
+/// them, from 0. A limit smaller than the number of gateways is one gateway's alone: its parts would be none.
+pub fn share(limit: u32, key: KeyId, members: usize, rank: usize) -> u32 {
+    let Ok(count) = u32::try_from(members) else { return 0 };
+    if count == 0 || rank >= members {
+        return 0;
+    }
+    // The tail of a version 7 id is random, so keys spread evenly.
+    let offset = usize::from(u16::from_be_bytes([key.0.as_bytes()[14], key.0.as_bytes()[15]]));
+    let place = (rank + offset) % members;
+    if limit < count {
+        return if place == 0 { limit } else { 0 };
+    }
+    limit / count + u32::from(u32::try_from(place).is_ok_and(|place| place < limit % count))
+}
+
 fn place(second: u64) -> usize {
     usize::try_from(second % 61).unwrap_or(0)
 }
@@ -129,6 +147,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn shares_add_up_to_the_limit(limit in 1_u32..1_000, members in 1_usize..20, key: [u8; 16]) {
+            let key = KeyId(uuid::Uuid::from_bytes(key));
+            let shares: Vec<u32> = (0..members).map(|rank| share(limit, key, members, rank)).collect();
+            prop_assert_eq!(shares.iter().sum::<u32>(), limit);
+            if usize::try_from(limit).unwrap() >= members {
+                prop_assert!(shares.iter().max().unwrap() - shares.iter().min().unwrap() <= 1);
+            }
+            prop_assert_eq!(share(limit, key, members, members), 0);
+        }
+
         /// Instants in milliseconds, whole seconds as the window sees them: any 60 s hold at most `limit`.
         #[test]
         fn no_minute_admits_more_than_the_limit(

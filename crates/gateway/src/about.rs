@@ -11,7 +11,7 @@ pub struct About<'a> {
     pub object: &'static str,
     /// The public id of the secret that asks.
     pub id: &'a str,
-    /// `enabled` or `expired`: any other key gets no answer.
+    /// `enabled`, `expired` or, with a limit of its own used up, `exhausted`: any other key gets no answer.
     pub status: &'static str,
     /// When it ends; null is never.
     #[serde(with = "time::serde::rfc3339::option")]
@@ -37,7 +37,7 @@ pub struct LimitLeft {
     pub kind: &'static str,
     /// Its value.
     pub limit: i64,
-    /// What is left of it now.
+    /// What is left of it now, with what running requests may still use.
     pub left: i64,
     /// When it starts anew; null is never.
     #[serde(with = "time::serde::rfc3339::option")]

@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use domain::RequestId;
+use domain::decision::RateRoom;
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
@@ -17,6 +18,13 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The header by which Anthropic's libraries name the request.
 const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+
+/// What a rate limit is and leaves: the names of draft-ietf-httpapi-ratelimit-headers-10, and OpenAI's.
+const RATE_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const RATE: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit-requests");
+const RATE_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining-requests");
+const RATE_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset-requests");
 
 /// The body of an answer. What goes wrong in a stream of events is said inside it; other streams can only break off.
 #[derive(Debug)]
@@ -76,6 +84,23 @@ pub fn with_body(
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     name_request(headers, id);
     response
+}
+
+/// Tells what a key's requests per minute are and leave; of a key without such a limit, nothing. The reset is when
+/// the next request would pass, or when all of the limit is there again.
+pub fn tell_rate(headers: &mut HeaderMap, rate: Option<RateRoom>) {
+    let Some(RateRoom { limit, admitted, next_slot_in }) = rate else { return };
+    let left = limit.saturating_sub(admitted);
+    let reset = if left == 0 { next_slot_in.as_secs().max(1) } else { 60 };
+    let told = [
+        (RATE_POLICY, format!("\"requests\";q={limit};w=60")),
+        (RATE, format!("\"requests\";r={left};t={reset}")),
+        (RATE_LIMIT, limit.to_string()),
+        (RATE_REMAINING, left.to_string()),
+        (RATE_RESET, format!("{reset}s")),
+    ];
+    let told = told.into_iter().filter_map(|(name, text)| Some((name, HeaderValue::try_from(text).ok()?)));
+    headers.extend(told);
 }
 
 /// An answer of JSON.

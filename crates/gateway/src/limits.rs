@@ -6,23 +6,26 @@
 
 mod lease;
 mod purse;
+pub mod rates;
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use domain::LimitId;
 use domain::decision::{Admission, Denial, LimitRoom, Step};
 use domain::limit::Measure;
-use domain::refusal::{LimitKind, Refusal};
+use domain::refusal::{LimitKind, LimitReached, Refusal};
+use domain::{KeyId, LimitId};
 use store::leases::{self, GiveBack, Grant, Wish};
 use store::usage::Charge;
-use store::{PgPool, StoreError};
+use store::{PgPool, StoreError, limits};
 use time::OffsetDateTime;
+use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use self::purse::{Need, Purse};
+use self::rates::Rates;
 use crate::policy::Policy;
 use crate::spool::record::Reserved;
 
@@ -31,6 +34,8 @@ const ASK_TIME: Duration = Duration::from_millis(1_500);
 /// How often a request may ask before it is refused: once for each limit it can have, and once more for a window that
 /// ended meanwhile.
 const MOST_ASKS: usize = 5;
+/// Readers of figures at once.
+const FIGURES: usize = 2;
 const RETURN_EVERY: Duration = Duration::from_secs(1);
 
 /// One limit as it applies to a request.
@@ -44,6 +49,28 @@ pub struct Terms {
     pub measure: Measure,
     /// How much: nano-dollars or tokens.
     pub amount: i64,
+    /// Nothing is left of it until its window ends, as the database has it.
+    pub used_up: bool,
+    /// When that is; `None` is never, or not known.
+    pub ends_at: Option<OffsetDateTime>,
+}
+
+impl Terms {
+    /// Whether the database is known to have nothing left of it.
+    pub fn is_used_up(&self, now: OffsetDateTime) -> bool {
+        self.used_up && self.ends_at.is_none_or(|end| now < end)
+    }
+
+    /// What a request that would take of a used-up limit is told.
+    pub fn refusal(&self, now: OffsetDateTime) -> Refusal {
+        let resets_in = self.ends_at.and_then(|end| (end - now).try_into().ok());
+        Refusal::LimitReached(LimitReached {
+            kind: self.kind,
+            limit: self.amount,
+            resets_in,
+            reserved: false,
+        })
+    }
 }
 
 /// Everything this gateway holds.
@@ -52,6 +79,9 @@ pub struct Limits {
     pool: PgPool,
     gateway: Uuid,
     purses: RwLock<HashMap<LimitId, Arc<Purse>>>,
+    rates: Arc<Rates>,
+    /// Turns to read figures.
+    figures: Semaphore,
 }
 
 /// What one admitted request holds, until it is settled. Dropped without that, it gives everything back.
@@ -109,7 +139,13 @@ impl Drop for Reservation {
 impl Limits {
     /// The limits of the gateway called `gateway`, whose leases are in this database.
     pub fn new(pool: PgPool, gateway: Uuid) -> Self {
-        Self { pool, gateway, purses: RwLock::default() }
+        let rates = Arc::new(Rates::new(pool.clone(), gateway));
+        Self { pool, gateway, purses: RwLock::default(), rates, figures: Semaphore::new(FIGURES) }
+    }
+
+    /// Requests per minute.
+    pub fn rates(&self) -> &Arc<Rates> {
+        &self.rates
     }
 
     /// Reserves what `decide` asks for, of all `terms` or of none. `worst` is the request's worst case in each measure,
@@ -160,7 +196,7 @@ impl Limits {
         match grant {
             Some(grant) => need.purse.receive(wish, grant),
             // The policy will say so in a moment; until then nothing is admitted under a limit that is gone.
-            None => need.purse.close(),
+            None => need.purse.close(wish.needed, need.terms.amount),
         }
     }
 
@@ -200,6 +236,20 @@ impl Limits {
         self.find(limit).map_or(i64::MAX, |purse| purse.left(now))
     }
 
+    /// A key's own limits, as the database has them.
+    pub async fn standings(&self, key: KeyId) -> Result<Vec<limits::Standing>, Refusal> {
+        let asking = async {
+            // So many at once: whoever asks for figures must not take the connections that leases need.
+            let _turn = self.figures.acquire().await;
+            limits::list_of_key(&self.pool, key).await
+        };
+        match timeout(ASK_TIME, asking).await {
+            Ok(Ok(standings)) => Ok(standings),
+            Ok(Err(error)) => Err(unavailable(&error)),
+            Err(_) => Err(unavailable(&StoreError::PoolTimedOut)),
+        }
+    }
+
     /// Gives back everything that is not in use: at an orderly stop.
     pub async fn give_back_unused(&self) -> Result<(), StoreError> {
         for purse in self.all() {
@@ -210,7 +260,14 @@ impl Limits {
         Ok(())
     }
 
-    /// Gives back everything that is held in this gateway's name: before it takes anything itself.
+    /// Takes over from an earlier run, before any request is taken: gives back what is held in this gateway's name, and
+    /// counts the requests of the last minute.
+    pub async fn take_over(&self) -> Result<(), StoreError> {
+        self.give_back_all().await?;
+        self.rates.recover().await
+    }
+
+    /// Gives back everything that is held in this gateway's name.
     pub async fn give_back_all(&self) -> Result<(), StoreError> {
         for lease in leases::list_held(&self.pool, self.gateway).await? {
             leases::give_back(&self.pool, self.gateway, lease).await?;
@@ -236,7 +293,7 @@ impl Limits {
 }
 
 fn unavailable(error: &StoreError) -> Refusal {
-    tracing::warn!(%error, "no lease could be taken; requests that need one are refused");
+    tracing::warn!(%error, "what a limit has left cannot be known; requests that need it are refused");
     Refusal::PolicyUnavailable
 }
 

@@ -13,8 +13,8 @@ use std::time::Instant;
 
 use domain::RequestId;
 use domain::decision::{
-    self, AccountPolicy, Admission, Billing, Credential, Demand, Denial, Facts, GroupPolicy, Model, Step,
-    Transport,
+    self, AccountPolicy, Admission, Billing, Credential, Demand, Denial, Facts, GroupPolicy, Model, RateRoom,
+    Step, Transport,
 };
 use domain::refusal::Refusal;
 use domain::rule::Allow;
@@ -29,6 +29,7 @@ use crate::answer::{self, AnswerBody};
 use crate::body::receive;
 use crate::credential::{self, Presented};
 use crate::limits::Reservation;
+use crate::limits::rates::Slot;
 use crate::metering::journal::{Entry, Opening};
 use crate::metrics::Waits;
 use crate::policy::Standing;
@@ -47,6 +48,8 @@ struct Admitted {
     digest: Digest,
     standing: Standing,
     client: IpAddr,
+    /// What the key's requests per minute leave after this one.
+    rate: Option<RateRoom>,
     _admission: Admission,
 }
 
@@ -184,11 +187,14 @@ async fn serve_here(
     digest: Digest,
 ) -> Result<Response<AnswerBody>, Refusal> {
     let admitted = admit(state, arrival, route, digest, None).await?;
-    match own {
-        Own::Models => Ok(own::models(state, arrival, admitted)),
-        Own::Model => own::model(state, arrival, admitted, tail),
-        Own::Key => Ok(own::key(state, arrival, admitted)),
-    }
+    let rate = admitted.rate;
+    let mut response = match own {
+        Own::Models => own::models(state, arrival, admitted),
+        Own::Model => own::model(state, arrival, admitted, tail)?,
+        Own::Key => own::key(state, arrival, admitted).await?,
+    };
+    answer::tell_rate(response.headers_mut(), rate);
+    Ok(response)
 }
 
 async fn serve_upstream(
@@ -212,7 +218,10 @@ async fn serve_upstream(
         errors: route.errors,
         headers: &parts.headers,
     };
-    forward::forward(state, way, admitted, prompt).await
+    let rate = admitted.rate;
+    let mut response = forward::forward(state, way, admitted, prompt).await?;
+    answer::tell_rate(response.headers_mut(), rate);
+    Ok(response)
 }
 
 /// Makes the whole decision and opens the request.
@@ -235,6 +244,16 @@ async fn admit(
     let now = state.policy.now();
     let demand = Demand { permission: route.permission(), model: named };
     let facts = Facts { transport: arrival.transport, ..standing.facts(arrival.client, now, demand) };
+    let asks_about_itself = matches!(route.guard, Guard::Itself);
+    let per_minute = standing.known.requests_per_minute.filter(|_| !asks_about_itself);
+    let (rate, slot) = match per_minute {
+        Some(limit) => {
+            let (room, slot) = state.leases.rates().take(standing.known.key, limit)?;
+            (Some(room), slot)
+        }
+        None => (None, None),
+    };
+    let facts = Facts { rate, ..facts };
     let decided = match (route.guard, prompt, &model) {
         (Guard::Permission(_), Some((prompt, usage)), Some(model)) => {
             let request = reserve::Bound { model, prompt, usage };
@@ -256,7 +275,9 @@ async fn admit(
         reserved: reservation.reserved(),
     };
     let entry = state.journal.open(opening, reservation)?;
-    Ok(Admitted { entry, digest, standing, client: arrival.client, _admission: admission })
+    // Every refusal above has given it back.
+    let rate = slot.map(Slot::keep);
+    Ok(Admitted { entry, digest, standing, client: arrival.client, rate, _admission: admission })
 }
 
 fn without_reservation(decided: Result<Admission, Denial>) -> Result<(Admission, Reservation), Refusal> {
@@ -339,6 +360,9 @@ fn answer_probe(state: &State, probe: Probe, id: RequestId) -> Response<AnswerBo
         Probe::Readiness if state.policy.clock().is_skewed() => {
             let text = "this machine's clock and the database's disagree\n";
             answer::text(StatusCode::SERVICE_UNAVAILABLE, text, id)
+        }
+        Probe::Readiness if !state.leases.rates().is_known() => {
+            answer::text(StatusCode::SERVICE_UNAVAILABLE, "the share of rate limits is not known\n", id)
         }
         Probe::Readiness => match state.journal.intake() {
             Intake::Open => answer::text(StatusCode::OK, "ready\n", id),

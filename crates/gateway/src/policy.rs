@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
-use domain::decision::{self, Credential, Demand, Facts, SecretState, Step};
+use domain::LimitId;
+use domain::decision::{self, Billing, Credential, Demand, Facts, SecretState, Step};
 use domain::refusal::Refusal;
 use domain::secret::Digest;
 use store::models::Model;
@@ -57,10 +58,15 @@ impl Standing {
         now: OffsetDateTime,
         demand: Demand<'a>,
     ) -> Facts<'a> {
+        let mut account = self.account.policy;
+        if account.billing == Billing::Active && self.account.limits.iter().any(|limit| limit.is_used_up(now))
+        {
+            account.billing = Billing::BalanceUsedUp;
+        }
         Facts {
             transport: decision::Transport::Accepted,
             credential: Credential::Known(&self.known.policy, self.secret),
-            account: self.account.policy,
+            account,
             group: &self.group.policy,
             client,
             now,
@@ -83,6 +89,11 @@ impl Standing {
     /// Whether this key may use a model.
     pub fn may_use(&self, model: &str) -> bool {
         decision::may_use_model(&self.known.policy, &self.group.policy, model)
+    }
+
+    /// The key's own limits.
+    pub fn own_limits(&self) -> &[Terms] {
+        &self.limits
     }
 
     /// Every limit that applies: the key's, its group's, its account's.
@@ -152,11 +163,17 @@ impl Policy {
         self.read().models.values().cloned().collect()
     }
 
-    /// Waits until a secret that was admitted would be refused for what it is: revoked, replaced or disabled.
-    pub async fn until_refused(self: Arc<Self>, digest: Digest, client: std::net::IpAddr) -> Refusal {
+    /// Waits until a secret that was admitted would be refused for what it is (revoked, replaced or disabled) or
+    /// because one of `limits`, which it draws on, is used up.
+    pub async fn until_refused(
+        self: Arc<Self>,
+        digest: Digest,
+        client: std::net::IpAddr,
+        limits: Vec<LimitId>,
+    ) -> Refusal {
         let mut changes = self.changed.subscribe();
         loop {
-            if let Some(refusal) = self.refusal_of(&digest, client) {
+            if let Some(refusal) = self.refusal_of(&digest, client, &limits) {
                 return refusal;
             }
             if changes.changed().await.is_err() {
@@ -165,13 +182,19 @@ impl Policy {
         }
     }
 
-    fn refusal_of(&self, digest: &Digest, client: std::net::IpAddr) -> Option<Refusal> {
+    fn refusal_of(&self, digest: &Digest, client: std::net::IpAddr, limits: &[LimitId]) -> Option<Refusal> {
         // A stale set says nothing about a stream that was admitted while it was fresh.
         let Ok(standing) = self.find(digest) else { return None };
         let Some(standing) = standing else { return Some(Refusal::InvalidApiKey) };
         let demand = Demand { permission: "", model: decision::Model::None };
-        let facts = standing.facts(client, self.now(), demand);
-        decision::screen(&facts, &[Step::Known, Step::Status]).err().map(|denial| denial.refusal)
+        let now = self.now();
+        let facts = standing.facts(client, now, demand);
+        if let Err(denial) = decision::screen(&facts, &[Step::Known, Step::Status]) {
+            return Some(denial.refusal);
+        }
+        // What runs has its worst case set aside, so this is a limit that was lowered, or spent beyond by a lie.
+        let mut drawn_on = standing.limits().filter(|terms| limits.contains(&terms.id));
+        drawn_on.find(|terms| terms.is_used_up(now)).map(|terms| terms.refusal(now))
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Set> {

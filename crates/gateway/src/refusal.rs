@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use domain::RequestId;
+use domain::decision::RateRoom;
 use domain::refusal::Refusal;
 use domain::secret::KeyPrefix;
 use http::header::{self, HeaderName};
@@ -157,6 +158,9 @@ fn add_headers(refusal: &Refusal, headers: &mut HeaderMap) {
     }
     if let Some(seconds) = refusal.retry_after() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if let Refusal::RateLimitExceeded { limit, next_slot_in } = *refusal {
+        answer::tell_rate(headers, Some(RateRoom { limit, admitted: limit, next_slot_in }));
     }
     if ends_connection(refusal) {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

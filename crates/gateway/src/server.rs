@@ -66,7 +66,7 @@ pub struct Gateway {
     writer: JoinHandle<()>,
     tending: JoinHandle<()>,
     feeding: JoinHandle<()>,
-    /// The reader of metrics and the follower of the certificate, where there are such.
+    /// What ends with the gateway: readers of metrics, followers of the certificate and the shares, givers of leases.
     helpers: Vec<JoinHandle<()>>,
 }
 
@@ -97,6 +97,7 @@ impl Gateway {
         let reading = readers.map(|(listener, _)| tokio::spawn(metrics::serve(listener, sources)));
         let following = certificate.map(|c| tokio::spawn(c.follow(limits.certificate_poll)));
         let returning = tokio::spawn(leases.clone().return_idle(policy.clone()));
+        let sharing = tokio::spawn(leases.rates().clone().follow());
         let state = Arc::new(State {
             prefix: config.prefix,
             aliases: config.aliases,
@@ -113,7 +114,7 @@ impl Gateway {
         Ok(Self {
             address,
             metrics_address,
-            helpers: reading.into_iter().chain(following).chain([returning]).collect(),
+            helpers: reading.into_iter().chain(following).chain([returning, sharing]).collect(),
             drain: limits.drain,
             writer: tokio::spawn(
                 Writer::new(pool, records, spool.clone(), leases.clone(), closing.clone()).run(left),

@@ -14,6 +14,7 @@ pub mod limits;
 pub mod models;
 pub mod policy;
 pub mod sessions;
+pub mod shares;
 pub mod sign_in;
 pub mod tenant;
 pub mod usage;

@@ -2,6 +2,7 @@
 
 use domain::limit::{Measure, Period};
 use domain::{AccountId, GroupId, KeyId, LimitId};
+use sqlx::PgExecutor;
 use time::OffsetDateTime;
 
 use crate::TenantTx;
@@ -97,28 +98,60 @@ pub struct Standing {
     pub excess: i64,
 }
 
+/// Limits with the figures of their present windows: which ones, then the arguments.
+macro_rules! query_standings {
+    ($condition:literal $(, $argument:expr)*) => {
+        sqlx::query_as!(
+            Row,
+            r#"SELECT l.id AS "id: LimitId", l.measure AS "measure: Measure", l.amount, l.period AS "period: Period",
+                      w.starts_at AS "starts_at!", w.ends_at, coalesce(f.spent, 0) AS "spent!",
+                      coalesce(f.reserved, 0) AS "reserved!", coalesce(f.excess, 0) AS "excess!"
+               FROM limits l JOIN accounts a ON a.id = l.account_id
+                    CROSS JOIN LATERAL limit_window(l.period, l.period_since, a.time_zone, now()) w
+                    LEFT JOIN limit_windows f ON f.limit_id = l.id AND f.starts_at = w.starts_at
+               WHERE "# + $condition + " ORDER BY l.measure",
+            $($argument),*
+        )
+    };
+}
+
+/// The limits of one key, across accounts: for the gateway, which has shown that it knows the key's secret.
+pub async fn list_of_key(db: impl PgExecutor<'_>, key: KeyId) -> sqlx::Result<Vec<Standing>> {
+    let rows = query_standings!("l.key_id = $1", key as KeyId).fetch_all(db).await?;
+    Ok(rows.into_iter().map(Standing::from).collect())
+}
+
 /// The limits of one subject. A window nobody has used yet has spent nothing.
 pub async fn list(tx: &mut TenantTx, subject: Subject) -> sqlx::Result<Vec<Standing>> {
     let account = tx.account();
     let (key, group) = subject.columns();
-    let rows = sqlx::query!(
-        r#"SELECT l.id AS "id: LimitId", l.measure AS "measure: Measure", l.amount, l.period AS "period: Period",
-                  w.starts_at AS "starts_at!", w.ends_at, coalesce(f.spent, 0) AS "spent!",
-                  coalesce(f.reserved, 0) AS "reserved!", coalesce(f.excess, 0) AS "excess!"
-           FROM limits l JOIN accounts a ON a.id = l.account_id
-                CROSS JOIN LATERAL limit_window(l.period, l.period_since, a.time_zone, now()) w
-                LEFT JOIN limit_windows f ON f.limit_id = l.id AND f.starts_at = w.starts_at
-           WHERE l.account_id = $1 AND l.key_id IS NOT DISTINCT FROM $2 AND l.group_id IS NOT DISTINCT FROM $3
-           ORDER BY l.measure"#,
+    let rows = query_standings!(
+        "l.account_id = $1 AND l.key_id IS NOT DISTINCT FROM $2 AND l.group_id IS NOT DISTINCT FROM $3",
         account as AccountId,
         key as Option<KeyId>,
-        group as Option<GroupId>,
+        group as Option<GroupId>
     )
     .fetch_all(tx.connection())
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Standing {
+    Ok(rows.into_iter().map(Standing::from).collect())
+}
+
+/// A row of [`query_standings`].
+struct Row {
+    id: LimitId,
+    measure: Measure,
+    amount: i64,
+    period: Period,
+    starts_at: OffsetDateTime,
+    ends_at: Option<OffsetDateTime>,
+    spent: i64,
+    reserved: i64,
+    excess: i64,
+}
+
+impl From<Row> for Standing {
+    fn from(row: Row) -> Self {
+        Self {
             id: row.id,
             terms: Terms { measure: row.measure, amount: row.amount, period: row.period },
             starts_at: row.starts_at,
@@ -126,6 +159,6 @@ pub async fn list(tx: &mut TenantTx, subject: Subject) -> sqlx::Result<Vec<Stand
             spent: row.spent,
             reserved: row.reserved,
             excess: row.excess,
-        })
-        .collect())
+        }
+    }
 }

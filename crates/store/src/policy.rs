@@ -214,6 +214,10 @@ pub struct LimitRow {
     pub measure: Measure,
     /// How much: nano-dollars or tokens.
     pub amount: i64,
+    /// Nothing is left of it in the present window.
+    pub used_up: bool,
+    /// When that window ends; `None` is never, or that nobody has used it yet.
+    pub ends_at: Option<OffsetDateTime>,
 }
 
 /// Limits: which ones, then the arguments.
@@ -221,9 +225,16 @@ macro_rules! query_limits {
     ($condition:literal $(, $argument:expr)*) => {
         sqlx::query_as!(
             LimitRow,
-            r#"SELECT id AS "id: LimitId", account_id AS "account_id: AccountId", key_id AS "key_id: KeyId",
-                      group_id AS "group_id: GroupId", measure AS "measure: Measure", amount
-               FROM limits WHERE "# + $condition,
+            r#"SELECT l.id AS "id: LimitId", l.account_id AS "account_id: AccountId", l.key_id AS "key_id: KeyId",
+                      l.group_id AS "group_id: GroupId", l.measure AS "measure: Measure", l.amount,
+                      coalesce(f.spent >= l.amount, l.amount = 0) AS "used_up!", f.ends_at AS "ends_at?"
+               FROM limits l LEFT JOIN LATERAL (
+                   SELECT spent, ends_at FROM limit_windows
+                   WHERE limit_id = l.id AND starts_at >= l.period_since AND starts_at <= now()
+                         AND (ends_at IS NULL OR ends_at > now())
+                   ORDER BY starts_at DESC LIMIT 1
+               ) f ON true
+               WHERE "# + $condition,
             $($argument),*
         )
     };
@@ -240,8 +251,8 @@ pub async fn find_limits(db: impl PgExecutor<'_>, changes: &Changes) -> sqlx::Re
     let groups: Vec<_> = changes.groups.iter().map(|group| group.0).collect();
     let accounts: Vec<_> = changes.accounts.iter().map(|account| account.0).collect();
     query_limits!(
-        "key_id = ANY($1) OR group_id = ANY($2)
-             OR (account_id = ANY($3) AND key_id IS NULL AND group_id IS NULL)",
+        "l.key_id = ANY($1) OR l.group_id = ANY($2)
+             OR (l.account_id = ANY($3) AND l.key_id IS NULL AND l.group_id IS NULL)",
         &keys,
         &groups,
         &accounts

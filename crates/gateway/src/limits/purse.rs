@@ -93,8 +93,8 @@ impl State {
 
     fn room(&mut self, need: &Need, now: OffsetDateTime) -> LimitRoom {
         let lease = self.present(now);
-        let resets_in =
-            lease.as_ref().and_then(|lease| lease.ends_at).and_then(|end| (end - now).try_into().ok());
+        let ends_at = lease.as_ref().map_or(need.terms.ends_at, |lease| lease.ends_at);
+        let resets_in = ends_at.and_then(|end| (end - now).try_into().ok());
         LimitRoom {
             kind: need.terms.kind,
             limit: need.terms.amount,
@@ -158,6 +158,9 @@ impl Purse {
     pub(super) fn may_grow(&self, need: &Need, now: OffsetDateTime) -> bool {
         let mut state = self.lock();
         let missing = state.missing(need.amount, now);
+        if need.terms.is_used_up(now) {
+            return false;
+        }
         let is_dry = state.dry.is_some_and(|dry| {
             dry.when.elapsed() < DRY_FOR && dry.amount == need.terms.amount && missing >= dry.needed
         });
@@ -206,9 +209,11 @@ impl Purse {
         }
     }
 
-    /// The limit is gone.
-    pub(super) fn close(&self) {
-        self.lock().leases.clear();
+    /// The limit is gone: nothing is left of it, and asking again at once is no use.
+    pub(super) fn close(&self, needed: i64, amount: i64) {
+        let mut state = self.lock();
+        state.leases.clear();
+        state.dry = Some(Dry { needed, left: 0, amount, when: Instant::now() });
     }
 
     pub(super) fn settle(&self, starts_at: OffsetDateTime, epoch: i64, reserved: i64, consumed: i64) {

@@ -8,10 +8,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use domain::RequestId;
 use domain::money::{NanoUsd, Price};
 use domain::refusal::Refusal;
 use domain::usage::TokenUsage;
+use domain::{LimitId, RequestId};
 use store::models::Model;
 use store::usage::UsageRecord;
 use time::OffsetDateTime;
@@ -194,6 +194,11 @@ impl Entry {
     /// Input tokens to charge where the upstream does not say.
     pub fn estimated_input(&self) -> u32 {
         self.opening.estimated_input
+    }
+
+    /// The limits that what it consumes comes out of.
+    pub fn drawn_on(&self) -> Vec<LimitId> {
+        self.opening.reserved.iter().filter(|part| part.amount > 0).map(|part| part.limit).collect()
     }
 
     /// The upstream's name of the request's model.

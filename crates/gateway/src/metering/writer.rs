@@ -81,8 +81,8 @@ impl Writer {
         if records > 0 {
             tracing::info!(records, "what an earlier run had left in the spool is in the ledger");
         }
-        while let Err(error) = self.leases.give_back_all().await {
-            tracing::warn!(%error, "leases of an earlier run could not be given back; it is tried again");
+        while let Err(error) = self.leases.take_over().await {
+            tracing::warn!(%error, "what an earlier run held could not be taken over; it is tried again");
             sleep(LONGEST_WAIT).await;
         }
         let spool = self.spool.clone();

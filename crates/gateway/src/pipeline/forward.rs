@@ -111,11 +111,12 @@ fn stream(
         admitted.entry.streaming();
         HeaderValue::from_static("text/event-stream; charset=utf-8")
     };
+    let drawn_on = admitted.entry.drawn_on();
     let terms = Terms {
         entry: admitted.entry,
         meter,
         kind,
-        revocation: Box::pin(state.policy.clone().until_refused(admitted.digest, admitted.client)),
+        revocation: Box::pin(state.policy.clone().until_refused(admitted.digest, admitted.client, drawn_on)),
         idle_limit: state.limits.stream_idle,
         prefix: state.prefix.clone(),
         errors: way.errors,

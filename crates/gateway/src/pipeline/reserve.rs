@@ -71,7 +71,10 @@ fn worst_case(model: &Model, prompt: &Prompt, usage: UsageDialect) -> WorstCase 
 /// What nobody can bound is refused to whoever has a limit it could break.
 fn require_bounds(terms: &[Terms], model: &Model, prompt: &Prompt) -> Result<(), Refusal> {
     if let Some(what) = prompt.unbounded() {
-        let message = format!("This API key has limits, and {what} makes the cost of a request unbounded.");
+        let message = format!(
+            "This API key has a limit, so it must be known beforehand what a request can cost at most. This one draws \
+             on {what}, which nobody can bound."
+        );
         return Err(Refusal::InvalidRequest { message, param: None });
     }
     let has_cost_limit = terms.iter().any(|terms| terms.measure == Measure::Cost);

@@ -137,7 +137,8 @@ impl Set {
     }
 
     pub(super) fn insert_limit(&mut self, row: LimitRow) {
-        let terms = |kind| Terms { id: row.id, kind, measure: row.measure, amount: row.amount };
+        let LimitRow { id, measure, amount, used_up, ends_at, .. } = row;
+        let terms = |kind| Terms { id, kind, measure, amount, used_up, ends_at };
         match (row.key_id, row.group_id) {
             (Some(key), _) => {
                 let kind = match row.measure {
@@ -153,6 +154,9 @@ impl Set {
             }
             (None, None) => {
                 if let Some(account) = self.accounts.get_mut(&row.account_id).and_then(Arc::get_mut) {
+                    if account.policy.billing == Billing::BalanceUsedUp {
+                        account.policy.billing = Billing::Active;
+                    }
                     account.limits.push(terms(LimitKind::Balance));
                 }
             }
@@ -204,7 +208,9 @@ fn group_policy(row: GroupRow) -> GroupPolicy {
 fn account_policy(row: AccountRow) -> AccountPolicy {
     let billing = match row.billing {
         BillingMode::None => Billing::Inactive,
-        BillingMode::Invoiced | BillingMode::Prepaid => Billing::Active,
+        // Until its balance, which is a limit, is known.
+        BillingMode::Prepaid => Billing::BalanceUsedUp,
+        BillingMode::Invoiced => Billing::Active,
     };
     AccountPolicy { suspended: row.suspended, billing }
 }
@@ -283,6 +289,8 @@ mod tests {
             group_id,
             measure: Measure::Cost,
             amount,
+            used_up: false,
+            ends_at: None,
         };
         set.apply(Update {
             version: 2,

@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use domain::email::EmailAddress;
 use domain::key::{KeyName, KeyStatus};
+use domain::limit::{Measure, Period};
 use domain::money::Price;
 use domain::secret::{ENTROPY, KeyPrefix, Pepper, PlainSecret};
-use domain::{AccountId, GroupId, KeyId, UserId};
+use domain::{AccountId, GroupId, KeyId, LimitId, UserId};
 use gateway::config::{
     Config, Edge, Limits, LogFormat, Logs, Secret, SpoolSettings, Upstream as UpstreamSettings,
 };
@@ -25,6 +26,7 @@ use serde_json::Value;
 use store::accounts::{self, BillingMode, NewAccount};
 use store::connect::as_role;
 use store::keys::{self, NewKey, NewSecret};
+use store::limits::{self, Subject, Terms};
 use store::{PgPool, TenantTx, models, sign_in};
 use tempfile::TempDir;
 use testkit::upstream::Upstream;
@@ -181,6 +183,42 @@ impl TestGateway {
         self.address = gateway.address();
         self.gateway = Some(gateway);
         self.until_ready().await;
+    }
+
+    /// Another gateway beside this one, on the same database and upstream, with a spool of its own. Ready, and to be
+    /// stopped by whoever asked for it.
+    pub async fn neighbour(&self) -> (Gateway, TempDir) {
+        let spool = tempfile::tempdir().unwrap();
+        let mut config = self.config.clone();
+        config.name = "gw-neighbour".to_owned();
+        spool.path().clone_into(&mut config.spool.folder);
+        let pool = as_role(&self.owner, "latchkey_gateway").await.unwrap();
+        let gateway = Gateway::start(config, pool).await.unwrap();
+        let url = format!("http://{}/readyz", gateway.address());
+        eventually("the neighbour is ready", || async {
+            self.client.get(&url).send().await.is_ok_and(|response| response.status() == 200).then_some(())
+        })
+        .await;
+        (gateway, spool)
+    }
+
+    /// Sets a cost limit of the test's account that does not reset.
+    pub async fn set_limit(&self, subject: Subject, amount: i64) -> LimitId {
+        self.set_limit_of(
+            self.account.id,
+            subject,
+            Terms { measure: Measure::Cost, amount, period: Period::Never },
+        )
+        .await
+    }
+
+    /// Sets a limit of any account, and waits until it is enforced.
+    pub async fn set_limit_of(&self, account: AccountId, subject: Subject, terms: Terms) -> LimitId {
+        let mut tx = TenantTx::begin(&self.console, account).await.unwrap();
+        let id = limits::put(&mut tx, subject, terms).await.unwrap();
+        tx.commit().await.unwrap();
+        self.until_enforced().await;
+        id
     }
 
     pub async fn set_status(&self, key: KeyId, to: KeyStatus) {

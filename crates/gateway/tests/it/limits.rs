@@ -48,7 +48,14 @@ impl Bench {
         let mut tx = TenantTx::begin(&console, account.id).await.unwrap();
         let id = limits::put(&mut tx, Subject::Key(key), set).await.unwrap();
         tx.commit().await.unwrap();
-        let terms = Terms { id, kind: LimitKind::Cost, measure: Measure::Cost, amount };
+        let terms = Terms {
+            id,
+            kind: LimitKind::Cost,
+            measure: Measure::Cost,
+            amount,
+            used_up: false,
+            ends_at: None,
+        };
         Self { pool, console, account, key, terms }
     }
 
