@@ -16,7 +16,7 @@ use http::Uri;
 
 use self::check::Checker;
 pub use self::edge::{Edge, TlsFiles};
-pub use self::secret::Secret;
+pub use self::secret::{Secret, SecretCalled};
 use crate::router::Aliases;
 
 /// A smaller spool would be full before anybody could read the warning.
@@ -199,6 +199,8 @@ pub struct Config {
     pub upstream: Upstream,
     /// Where records wait.
     pub spool: SpoolSettings,
+    /// Finds the keys of the providers that operators list.
+    pub secrets: SecretCalled,
     /// What to log and how.
     pub logs: Logs,
     /// What stands between it and its clients.
@@ -243,6 +245,7 @@ impl Config {
                 aliases: aliases?,
                 upstream: Upstream { base: base?, key: key? },
                 spool: SpoolSettings { folder: folder?, max_bytes: max_bytes? },
+                secrets: secret::secret_called,
                 logs: logs?,
                 edge: edge?,
                 limits: Limits::default(),

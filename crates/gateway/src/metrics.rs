@@ -33,6 +33,7 @@ pub struct Metrics {
     keys: Option<Family<KeyLabel, Counter>>,
     added: Histogram,
     upstream: Histogram,
+    failovers: Counter,
     in_flight: Gauge,
     connections: Gauge,
     refused: Family<Reason, Counter>,
@@ -113,6 +114,7 @@ impl Metrics {
             keys: per_key.then(Family::default),
             added,
             upstream,
+            failovers: Counter::default(),
             in_flight: Gauge::default(),
             connections: Gauge::default(),
             refused: Family::default(),
@@ -136,6 +138,8 @@ impl Metrics {
         registry.register_with_unit("added", help, Unit::Seconds, self.added.clone());
         let help = "From a request's way upstream to the head of its answer";
         registry.register_with_unit("upstream", help, Unit::Seconds, self.upstream.clone());
+        let help = "Requests that one upstream failed before the first byte, and another was asked for";
+        registry.register("failovers", help, self.failovers.clone());
         registry.register("in_flight_requests", "Requests being served", self.in_flight.clone());
         registry.register("connections", "Connections being served", self.connections.clone());
         registry.register("refused_connections", "Connections not served, by reason", self.refused.clone());
@@ -174,6 +178,11 @@ impl Metrics {
     /// Notes what the gateway itself took for a request.
     pub fn took(&self, time: Duration) {
         self.added.observe(time.as_secs_f64());
+    }
+
+    /// Counts a request that one upstream failed and another was asked for.
+    pub fn failed_over(&self) {
+        self.failovers.inc();
     }
 
     /// Notes what an upstream took to begin its answer.

@@ -21,7 +21,7 @@ use time::OffsetDateTime;
 use tokio::sync::watch;
 
 pub use self::clock::Clock;
-pub use self::feed::Feed;
+pub use self::feed::{Feed, Name};
 pub use self::set::Known;
 use self::set::{Account, Group, Set};
 use crate::limits::Terms;
@@ -153,9 +153,9 @@ impl Policy {
         self.read().find(digest)
     }
 
-    /// A model on offer.
-    pub fn model(&self, id: &str) -> Option<Arc<Model>> {
-        self.read().models.get(id).cloned()
+    /// A model on offer, by its name or another one.
+    pub fn model(&self, name: &str) -> Option<Arc<Model>> {
+        self.read().model(name).cloned()
     }
 
     /// Every model on offer, by name.

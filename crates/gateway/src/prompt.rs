@@ -146,15 +146,15 @@ impl Prompt {
     }
 
     /// The body for an upstream that calls the model `upstream_model`: as received, but for the edits.
-    pub fn for_upstream(self, upstream_model: &str) -> Pieces {
+    pub fn for_upstream(&self, upstream_model: &str) -> Pieces {
         let mut edits = self.caps.edits();
-        edits.extend(self.usage_edit);
+        edits.extend(self.usage_edit.clone());
         if upstream_model != self.model {
             let name = match self.model_form {
                 ModelForm::Json => serde_json::to_vec(upstream_model).unwrap_or_default(),
                 ModelForm::Text => upstream_model.as_bytes().to_vec(),
             };
-            edits.push(Edit::replace(self.model_place, name));
+            edits.push(Edit::replace(self.model_place.clone(), name));
         }
         Pieces::splice(&self.body, edits)
     }

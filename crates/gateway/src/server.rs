@@ -17,11 +17,11 @@ use crate::limits::Limits;
 use crate::metering::journal::Journal;
 use crate::metering::writer::Writer;
 use crate::metrics::{self, Metrics, Sources};
-use crate::policy::{Feed, Policy};
+use crate::policy::{Feed, Name, Policy};
 use crate::spool::Spool;
 use crate::spool::folder::FolderError;
 use crate::state::State;
-use crate::upstream::{SetupError, Upstream};
+use crate::upstream::{SetupError, Upstreams};
 
 /// Of the time a stop may take, what is kept for writing the last records.
 const FLUSH_SHARE: u32 = 6;
@@ -75,7 +75,7 @@ impl Gateway {
     /// replayed every key is answered with a 503.
     pub async fn start(config: Config, pool: PgPool) -> Result<Self, StartError> {
         let limits = config.limits;
-        let upstream = Upstream::new(&config.upstream, &limits)?;
+        let upstreams = Arc::new(Upstreams::new(&config.upstream, config.secrets, &limits)?);
         let certificate = config.edge.tls.clone().map(Certificate::load).transpose()?;
         let tls = certificate.as_ref().map(Certificate::acceptor).transpose()?;
         let (spool, left) = Spool::open(&config.spool.folder, config.spool.max_bytes)?;
@@ -86,7 +86,8 @@ impl Gateway {
             None => None,
         };
         let policy = Arc::new(Policy::new(limits.staleness));
-        let feed = Feed::new(policy.clone(), pool.clone(), spool.gateway_id(), config.name, limits.poll);
+        let name = Name { id: spool.gateway_id(), name: config.name };
+        let feed = Feed::new(policy.clone(), upstreams.clone(), pool.clone(), name, limits.poll);
         let (journal, records) = Journal::new(spool.clone(), limits.unsettled);
         let leases = Arc::new(Limits::new(pool.clone(), spool.gateway_id()));
         let (stop, closing, spool_done) =
@@ -104,7 +105,7 @@ impl Gateway {
             pepper: config.pepper,
             policy,
             journal,
-            upstream,
+            upstreams,
             edge: config.edge,
             metrics: counts,
             stopping: stop.gently.clone(),

@@ -10,7 +10,7 @@ use crate::metering::journal::Journal;
 use crate::metrics::Metrics;
 use crate::policy::Policy;
 use crate::router::Aliases;
-use crate::upstream::Upstream;
+use crate::upstream::Upstreams;
 
 /// What every request shares.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub struct State {
     /// Where requests are booked.
     pub journal: Journal,
     /// Where they go.
-    pub upstream: Upstream,
+    pub upstreams: Arc<Upstreams>,
     /// What stands between it and its clients.
     pub edge: config::Edge,
     /// What is counted.

@@ -1,7 +1,9 @@
-//! The way to the model provider: one pooled client, one base URL, no redirects, the provider's key and nothing of
+//! The way to the model providers: one pooled client, each provider's base URL and key, no redirects, and nothing of
 //! the caller's but what an allow list lets through.
 
 mod headers;
+mod health;
+mod registry;
 
 use std::time::Duration;
 
@@ -18,8 +20,10 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::timeout;
 
 pub use self::headers::for_client;
+use self::health::Health;
+pub use self::registry::{Candidate, Upstreams};
 use crate::body::splice::Pieces;
-use crate::config::{self, Limits, Secret};
+use crate::config::Secret;
 use crate::router::{BodyDialect, Forwarded, ROUTES, Served};
 
 /// The largest answer that is no stream: thousands of embeddings.
@@ -28,16 +32,30 @@ const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const IDLE_CONNECTIONS: usize = 256;
 const KEEP_ALIVE: Duration = Duration::from_mins(1);
 
+/// A client that keeps connections to every provider. Copies share them.
+pub(crate) type HttpClient = Client<HttpsConnector<HttpConnector>, Pieces>;
+
 /// A model provider.
 #[derive(Debug)]
 pub struct Upstream {
-    client: Client<HttpsConnector<HttpConnector>, Pieces>,
+    name: String,
+    client: HttpClient,
     /// Where each route's requests go, by its path.
     places: Vec<(&'static str, Uri)>,
     authorization: HeaderValue,
     api_key: HeaderValue,
     key: Secret,
     answer_time: Duration,
+    health: Health,
+}
+
+/// A request that got no answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Unanswered {
+    /// What its client is told.
+    pub refusal: Refusal,
+    /// It never reached the provider, so another one may be asked.
+    pub never_arrived: bool,
 }
 
 /// The configuration cannot be turned into a client.
@@ -47,34 +65,56 @@ pub enum SetupError {
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
     /// The base URL does not take a path.
-    #[error("UPSTREAM_URL cannot be used: {0}")]
+    #[error("the base URL cannot be used: {0}")]
     Url(#[from] http::uri::InvalidUri),
     /// The key cannot be sent in a header.
-    #[error("UPSTREAM_API_KEY cannot be sent in a header")]
+    #[error("the key cannot be sent in a header")]
     Key(#[from] header::InvalidHeaderValue),
 }
 
 impl Upstream {
-    /// A client for the provider. Nothing is connected yet.
-    pub fn new(settings: &config::Upstream, limits: &Limits) -> Result<Self, SetupError> {
-        let base = settings.base.to_string();
+    /// A provider at `base`. Nothing is connected yet.
+    pub(crate) fn new(
+        name: &str,
+        base: &Uri,
+        key: Secret,
+        client: HttpClient,
+        answer_time: Duration,
+    ) -> Result<Self, SetupError> {
+        let base = base.to_string();
         let at = |path: &str| format!("{}{path}", base.trim_end_matches('/')).parse::<Uri>();
         let places = ROUTES.iter().filter_map(|route| match route.served {
             Served::Upstream(forwarded) => Some(at(forwarded.path).map(|uri| (forwarded.path, uri))),
             Served::Here(_) => None,
         });
-        let mut authorization = HeaderValue::try_from(format!("Bearer {}", settings.key.expose()))?;
+        let mut authorization = HeaderValue::try_from(format!("Bearer {}", key.expose()))?;
         authorization.set_sensitive(true);
-        let mut api_key = HeaderValue::try_from(settings.key.expose())?;
+        let mut api_key = HeaderValue::try_from(key.expose())?;
         api_key.set_sensitive(true);
         Ok(Self {
-            client: client(limits.connect)?,
+            name: name.to_owned(),
+            client,
             places: places.collect::<Result<_, _>>()?,
             authorization,
             api_key,
-            key: settings.key.clone(),
-            answer_time: limits.answer,
+            key,
+            answer_time,
+            health: Health::default(),
         })
+    }
+
+    /// What the operator calls it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Notes whether it works, for the choice of the next requests.
+    pub fn answered(&self, well: bool) {
+        if well {
+            self.health.answered();
+        } else if self.health.failed() {
+            tracing::warn!(upstream = %self.name, "the upstream keeps failing; others are asked first for a while");
+        }
     }
 
     /// Sends a request and waits for the head of its answer.
@@ -83,10 +123,11 @@ impl Upstream {
         route: Forwarded,
         headers: &HeaderMap,
         body: Pieces,
-    ) -> Result<Response<Incoming>, Refusal> {
+    ) -> Result<Response<Incoming>, Unanswered> {
         let mut request = Request::new(body);
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.uri(route)?.clone();
+        let uri = self.uri(route).map_err(|refusal| Unanswered { refusal, never_arrived: false })?;
+        *request.uri_mut() = uri.clone();
         *request.headers_mut() = headers::for_upstream(headers);
         match route.body {
             // Anthropic takes a bearer for something else than its API keys.
@@ -97,10 +138,14 @@ impl Upstream {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::warn!(%error, cause, is_connect = error.is_connect(), "the upstream cannot be reached");
-                Err(if is_timeout(&error) { Refusal::UpstreamTimeout } else { Refusal::UpstreamFailed })
+                let never_arrived = error.is_connect();
+                tracing::warn!(upstream = %self.name, %error, cause, never_arrived, "the upstream cannot be reached");
+                let refusal =
+                    if is_timeout(&error) { Refusal::UpstreamTimeout } else { Refusal::UpstreamFailed };
+                Err(Unanswered { refusal, never_arrived })
             }
-            Err(_) => Err(Refusal::UpstreamTimeout),
+            // It may be at work on it still: another one would do it twice.
+            Err(_) => Err(Unanswered { refusal: Refusal::UpstreamTimeout, never_arrived: false }),
         }
     }
 
@@ -126,7 +171,8 @@ impl Upstream {
     }
 }
 
-fn client(connect_time: Duration) -> Result<Client<HttpsConnector<HttpConnector>, Pieces>, rustls::Error> {
+/// A client whose connections stand within `connect_time`.
+pub(crate) fn http_client(connect_time: Duration) -> Result<HttpClient, rustls::Error> {
     let mut tcp = HttpConnector::new();
     // Without it a request in two segments waits 40 ms for the acknowledgement of the first.
     tcp.set_nodelay(true);

@@ -17,6 +17,7 @@ pub mod sessions;
 pub mod shares;
 pub mod sign_in;
 pub mod tenant;
+pub mod upstreams;
 pub mod usage;
 
 pub use sqlx::postgres::{PgConnectOptions, PgListener};

@@ -3,14 +3,19 @@
 use domain::money::Price;
 use sqlx::PgExecutor;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 /// A model on offer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Model {
     /// The name clients use.
     pub id: String,
-    /// The name the upstream uses.
+    /// Its other names.
+    pub aliases: Vec<String>,
+    /// The name the provider of the gateway's own settings uses.
     pub upstream_model: String,
+    /// The providers it is to be asked of instead, the first first.
+    pub ways: Vec<Way>,
     /// What it costs; `None` is unknown, which a cost limit cannot bound.
     pub price: Option<Price>,
     /// Tokens it reads and writes at most together; `None` is unknown.
@@ -19,6 +24,15 @@ pub struct Model {
     pub max_output: u32,
     /// Since when it is offered.
     pub created_at: OffsetDateTime,
+}
+
+/// A provider of a model.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Way {
+    /// The provider.
+    pub upstream: Uuid,
+    /// What it calls the model.
+    pub upstream_model: String,
 }
 
 /// The cheapest enabled model that writes text, for examples to copy: a model whose output costs nothing is one that
@@ -31,12 +45,17 @@ pub async fn find_example(db: impl PgExecutor<'_>) -> sqlx::Result<Option<String
     .await
 }
 
-/// Every enabled model, by name.
+/// Every enabled model, by name. One statement, so that a model and its providers are of one moment.
 pub async fn list(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Model>> {
     let rows = sqlx::query!(
-        "SELECT id, upstream_model, input_price, cached_input_price, output_price, context_window, max_output,
-                created_at
-         FROM models WHERE enabled ORDER BY id"
+        r#"SELECT m.id, m.upstream_model, m.input_price, m.cached_input_price, m.output_price, m.context_window,
+                  m.max_output, m.created_at,
+                  ARRAY(SELECT alias FROM model_aliases WHERE model_id = m.id ORDER BY alias) AS "aliases!",
+                  ARRAY(SELECT upstream_id FROM model_upstreams WHERE model_id = m.id
+                        ORDER BY rank, upstream_id) AS "upstreams!",
+                  ARRAY(SELECT upstream_model FROM model_upstreams WHERE model_id = m.id
+                        ORDER BY rank, upstream_id) AS "upstream_models!"
+           FROM models m WHERE m.enabled ORDER BY m.id"#
     )
     .fetch_all(db)
     .await?;
@@ -44,7 +63,11 @@ pub async fn list(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Model>> {
         .into_iter()
         .map(|row| Model {
             id: row.id,
+            aliases: row.aliases,
             upstream_model: row.upstream_model,
+            ways: std::iter::zip(row.upstreams, row.upstream_models)
+                .map(|(upstream, upstream_model)| Way { upstream, upstream_model })
+                .collect(),
             price: price(row.input_price, row.cached_input_price, row.output_price),
             // The table's CHECKs keep both above zero.
             context_window: row.context_window.and_then(|tokens| u32::try_from(tokens).ok()),

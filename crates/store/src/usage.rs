@@ -30,7 +30,7 @@ pub struct UsageRecord {
     pub environment: Option<String>,
     /// Who made the key.
     pub created_by: UserId,
-    /// As the client named it.
+    /// The model, whichever of its names the client used.
     pub model: String,
     /// The path template.
     pub route: String,

@@ -201,9 +201,9 @@ impl Entry {
         self.opening.reserved.iter().filter(|part| part.amount > 0).map(|part| part.limit).collect()
     }
 
-    /// The upstream's name of the request's model.
-    pub fn upstream_model(&self) -> Option<&str> {
-        self.opening.model.as_ref().map(|model| model.upstream_model.as_str())
+    /// The request's model, where its route has one.
+    pub fn model(&self) -> Option<&Arc<Model>> {
+        self.opening.model.as_ref()
     }
 
     /// The request, for messages about it.

@@ -20,7 +20,7 @@ use crate::relay::{Kind, Relay, Terms};
 use crate::router::{ErrorDialect, Forwarded, UsageDialect};
 use crate::sse::meter::{Consumed, Meter};
 use crate::state::State;
-use crate::upstream;
+use crate::upstream::{self, Candidate, Upstream};
 
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 /// Tells what a limit has made of the request's output cap and number of answers.
@@ -46,22 +46,22 @@ pub(super) async fn forward(
 ) -> Result<Response<AnswerBody>, Refusal> {
     let meter = Meter::new(way.route.usage, prompt.usage_is_injected());
     let clamped = prompt.clamped().and_then(|told| HeaderValue::try_from(told).ok());
-    let body = match admitted.entry.upstream_model() {
-        Some(model) => prompt.for_upstream(model),
-        // The decision refuses a route with a body and without a model.
-        None => return Err(Refusal::ModelNotFound { model: prompt.model().to_owned() }),
-    };
+    // The decision refuses a route with a body and without a model.
+    let model =
+        admitted.entry.model().ok_or_else(|| Refusal::ModelNotFound { model: prompt.model().to_owned() })?;
+    let candidates = state.upstreams.of(model);
     admitted.entry.forwarding().await?;
     let asked = Instant::now();
-    let sent = way.waits.during(state.upstream.send(way.route, way.headers, body)).await;
+    let sent = way.waits.during(ask(state, way, &prompt, candidates)).await;
     state.metrics.upstream_took(asked.elapsed());
-    let response = match sent {
-        Ok(response) => response,
+    let (upstream, response) = match sent {
+        Ok(sent) => sent,
         Err(refusal) => return Err(failed(&mut admitted.entry, refusal)),
     };
     let (head, body) = response.into_parts();
     let passed = upstream::for_client(&head.headers);
-    let answer = Answer { status: head.status, content_type: head.headers.get(header::CONTENT_TYPE), body };
+    let content_type = head.headers.get(header::CONTENT_TYPE);
+    let answer = Answer { upstream: &upstream, status: head.status, content_type, body };
     let mut response = if !answer.status.is_success() {
         error(state, way, admitted, answer).await?
     } else if answer.media_type() == "text/event-stream" {
@@ -69,15 +69,54 @@ pub(super) async fn forward(
     } else if way.route.usage == UsageDialect::Speech {
         sound(state, way, admitted, answer, meter)?
     } else {
-        whole(state, way, admitted, answer, meter).await?
+        whole(way, admitted, answer, meter).await?
     };
     response.headers_mut().extend(passed);
     response.headers_mut().extend(clamped.map(|told| (CLAMPED, told)));
     Ok(response)
 }
 
+/// Asks one provider after the other, until one answers or has got the request and may be at work on it. What the
+/// last one says is the answer, whatever it is.
+async fn ask(
+    state: &State,
+    way: Way<'_>,
+    prompt: &Prompt,
+    candidates: Vec<Candidate>,
+) -> Result<(Arc<Upstream>, Response<Incoming>), Refusal> {
+    let mut candidates = candidates.into_iter().peekable();
+    while let Some(Candidate { upstream, model }) = candidates.next() {
+        let sent = upstream.send(way.route, way.headers, prompt.for_upstream(&model)).await;
+        let is_well = sent.as_ref().is_ok_and(|response| !is_failure(response.status()));
+        upstream.answered(is_well);
+        let may_go_on = match &sent {
+            Ok(_) => !is_well,
+            Err(unanswered) => unanswered.never_arrived,
+        };
+        match candidates.peek().filter(|_| may_go_on) {
+            Some(next) => {
+                let status = sent.map_or(0, |response| response.status().as_u16());
+                tracing::warn!(
+                    request_id = %way.id, upstream = upstream.name(), next = next.upstream.name(), status,
+                    "the upstream failed before the first byte; the next one is asked"
+                );
+                state.metrics.failed_over();
+            }
+            None => return sent.map(|answer| (upstream, answer)).map_err(|unanswered| unanswered.refusal),
+        }
+    }
+    tracing::error!(request_id = %way.id, model = prompt.model(), "no upstream of this model can be used");
+    Err(Refusal::UpstreamFailed)
+}
+
+/// What another provider may do better: trouble there, too much to do there, or trouble with the operator's account.
+fn is_failure(status: StatusCode) -> bool {
+    status.is_server_error() || matches!(status.as_u16(), 401..=403 | 429)
+}
+
 /// What the upstream says.
 struct Answer<'a> {
+    upstream: &'a Upstream,
     status: StatusCode,
     content_type: Option<&'a HeaderValue>,
     body: Incoming,
@@ -147,7 +186,6 @@ fn sound(
 /// A 2xx that is no stream. It must be JSON, or for a transcript plain text: anything else is some proxy's page, not
 /// an answer.
 async fn whole(
-    state: &State,
     way: Way<'_>,
     mut admitted: Admitted,
     answer: Answer<'_>,
@@ -155,7 +193,7 @@ async fn whole(
 ) -> Result<Response<AnswerBody>, Refusal> {
     let entry = &mut admitted.entry;
     let media_type = answer.media_type();
-    let bytes = match way.waits.during(state.upstream.receive(answer.body)).await {
+    let bytes = match way.waits.during(answer.upstream.receive(answer.body)).await {
         Ok(bytes) => bytes,
         // It may well have generated everything, but nothing has reached the client.
         Err(refusal) => return Err(failed(entry, refusal)),
@@ -192,7 +230,8 @@ async fn error(
 ) -> Result<Response<AnswerBody>, Refusal> {
     let (entry, status) = (&mut admitted.entry, answer.status);
     if matches!(status.as_u16(), 401..=403) {
-        tracing::error!(request_id = %way.id, %status, "the upstream refuses this service's own key or account");
+        let upstream = answer.upstream.name();
+        tracing::error!(request_id = %way.id, upstream, %status, "the upstream refuses this service's own key or account");
         return Err(failed(entry, Refusal::UpstreamFailed));
     }
     if !status.is_client_error() && !status.is_server_error() {
@@ -200,7 +239,7 @@ async fn error(
         return Err(failed(entry, Refusal::UpstreamFailed));
     }
     tracing::warn!(request_id = %way.id, %status, "the upstream answers with an error");
-    let theirs = way.waits.during(state.upstream.receive_error(answer.body)).await;
+    let theirs = way.waits.during(answer.upstream.receive_error(answer.body)).await;
     let bytes = said::in_dialect(theirs, status.as_u16(), way.id, &state.prefix, way.errors);
     entry.first_byte();
     entry.settle(Outcome::nothing(status.as_u16()));

@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
 use store::policy::{self, Changes};
-use store::{PgConnection, PgListener, PgPool, StoreError, connect, gateways, models};
+use store::{PgConnection, PgListener, PgPool, StoreError, connect, gateways, models, upstreams};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use super::Policy;
 use super::set::{Set, Update};
+use crate::upstream::Upstreams;
 
 /// One look at the database.
 const LOOK_TIME: Duration = Duration::from_secs(5);
@@ -25,10 +26,20 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// How often a program that waits says so again.
 const REMIND: Duration = Duration::from_secs(10);
 
+/// What the database knows a gateway by.
+#[derive(Clone, Debug)]
+pub struct Name {
+    /// Its id.
+    pub id: Uuid,
+    /// What the operator calls it.
+    pub name: String,
+}
+
 /// Fills a [`Policy`] from the database until it is dropped.
 #[derive(Clone, Debug)]
 pub struct Feed {
     policy: Arc<Policy>,
+    upstreams: Arc<Upstreams>,
     pool: PgPool,
     /// This gateway, for the console's receipts: the same after a restart, so that nobody waits for its ghost.
     id: Uuid,
@@ -38,9 +49,16 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// A feed for the gateway `id` called `name`, which looks at least once every `interval`.
-    pub fn new(policy: Arc<Policy>, pool: PgPool, id: Uuid, name: String, interval: Duration) -> Self {
-        Self { policy, pool, id, name, interval, look_now: Arc::default() }
+    /// A feed for `gateway`, which looks at least once every `interval`.
+    pub fn new(
+        policy: Arc<Policy>,
+        upstreams: Arc<Upstreams>,
+        pool: PgPool,
+        gateway: Name,
+        interval: Duration,
+    ) -> Self {
+        let Name { id, name } = gateway;
+        Self { policy, upstreams, pool, id, name, interval, look_now: Arc::default() }
     }
 
     /// What the database calls this gateway.
@@ -186,6 +204,7 @@ impl Feed {
                 set.insert(row);
             }
         }
+        self.upstreams.replace(&upstreams::list(&mut *db).await?);
         set.apply(Update {
             version,
             accounts: policy::list_accounts(&mut *db, None).await?,
@@ -214,6 +233,9 @@ impl Feed {
         }
         if changes.version == before {
             return Ok(());
+        }
+        if changes.models {
+            self.upstreams.replace(&upstreams::list(&mut *db).await?);
         }
         let update = read_update(db, changes).await?;
         tracing::debug!(version = update.version, keys = update.keys.len(), "the policy has changed");

@@ -70,6 +70,8 @@ pub(super) struct Set {
     accounts: HashMap<AccountId, Arc<Account>>,
     groups: HashMap<GroupId, Arc<Group>>,
     pub(super) models: BTreeMap<String, Arc<Model>>,
+    /// Other names of models.
+    aliases: HashMap<String, Arc<Model>>,
 }
 
 /// Rows that replace what the set says about the ids they were asked for.
@@ -123,7 +125,12 @@ impl Set {
             self.insert_limit(row);
         }
         if let Some(models) = update.models {
-            self.models = models.into_iter().map(|model| (model.id.clone(), Arc::new(model))).collect();
+            let models: Vec<Arc<Model>> = models.into_iter().map(Arc::new).collect();
+            let names = |model: &Arc<Model>| {
+                model.aliases.iter().map(|a| (a.clone(), model.clone())).collect::<Vec<_>>()
+            };
+            self.aliases = models.iter().flat_map(names).collect();
+            self.models = models.into_iter().map(|model| (model.id.clone(), model)).collect();
         }
         self.version = update.version;
     }
@@ -161,6 +168,11 @@ impl Set {
                 }
             }
         }
+    }
+
+    /// A model by its name or another one. Its own name comes first.
+    pub(super) fn model(&self, name: &str) -> Option<&Arc<Model>> {
+        self.models.get(name).or_else(|| self.aliases.get(name))
     }
 
     /// How many secrets it knows.

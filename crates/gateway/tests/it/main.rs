@@ -30,4 +30,5 @@ mod spool;
 mod streaming;
 mod streams;
 mod tls;
+mod upstreams;
 mod wire;

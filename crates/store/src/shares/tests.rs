@@ -28,12 +28,14 @@ impl Bench {
 
     /// As if `seconds` had gone by.
     async fn wait(&self, seconds: f64) {
-        for sql in [
-            "UPDATE rate_shares SET counts_from = counts_from - make_interval(secs => $1)",
-            "UPDATE gateways SET shares_at = shares_at - make_interval(secs => $1)",
-        ] {
-            sqlx::query(sql).bind(seconds).execute(&self.owner).await.unwrap();
-        }
+        sqlx::query!("UPDATE rate_shares SET counts_from = counts_from - make_interval(secs => $1)", seconds)
+            .execute(&self.owner)
+            .await
+            .unwrap();
+        sqlx::query!("UPDATE gateways SET shares_at = shares_at - make_interval(secs => $1)", seconds)
+            .execute(&self.owner)
+            .await
+            .unwrap();
     }
 }
 
