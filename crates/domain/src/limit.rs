@@ -5,6 +5,7 @@
 //! upstream does not keep to its cap.
 
 use crate::money::Price;
+use crate::usage::TokenUsage;
 
 /// What a limit counts.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -80,6 +81,14 @@ impl WorstCase {
             }
         };
         i64::try_from(total).unwrap_or(i64::MAX)
+    }
+
+    /// A guess of what such a request has consumed, which is never more than its worst case: only what an upstream
+    /// reports can be.
+    pub fn bound(self, guess: TokenUsage) -> TokenUsage {
+        let input = u32::try_from(self.input).unwrap_or(u32::MAX);
+        let output = self.output.saturating_mul(self.choices.max(1));
+        TokenUsage { input: guess.input.min(input), output: guess.output.min(output), ..guess }
     }
 
     /// The largest output cap, at most the present one, whose worst case is at most `free`; `None` if that is fewer

@@ -18,10 +18,10 @@ use domain::refusal::{LimitKind, LimitReached, Refusal};
 use domain::{KeyId, LimitId};
 use store::leases::{self, GiveBack, Grant, Wish};
 use store::usage::Charge;
-use store::{PgPool, StoreError, limits};
+use store::{PgListener, PgPool, StoreError, limits};
 use time::OffsetDateTime;
 use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use uuid::Uuid;
 
 use self::purse::{Need, Purse};
@@ -29,11 +29,8 @@ use self::rates::Rates;
 use crate::policy::Policy;
 use crate::spool::record::Reserved;
 
-/// A database that does not answer within this time has not granted anything.
+/// A database that does not answer within this time has not granted anything, and no request asks for longer.
 const ASK_TIME: Duration = Duration::from_millis(1_500);
-/// How often a request may ask before it is refused: once for each limit it can have, and once more for a window that
-/// ended meanwhile.
-const MOST_ASKS: usize = 5;
 /// Readers of figures at once.
 const FIGURES: usize = 2;
 const RETURN_EVERY: Duration = Duration::from_secs(1);
@@ -163,28 +160,36 @@ impl Limits {
             .collect();
         // One order for all, so that two requests never wait for each other.
         needs.sort_by_key(|need| need.terms.id);
-        for _ in 0..MOST_ASKS {
+        let deadline = Instant::now() + ASK_TIME;
+        loop {
             let denial = match purse::try_reserve(&needs, now, &decide) {
                 Ok((admission, parts)) => return Ok((admission, Reservation { parts })),
                 Err(denial) => denial,
             };
             let growing = needs.iter().find(|need| need.purse.may_grow(need, now));
             match growing.filter(|_| denial.step == Step::Reservation) {
-                Some(need) => self.ask(need, now).await?,
+                // What comes may be taken by others who are as entitled to it; then there is more to ask for.
+                Some(need) if Instant::now() < deadline => self.ask(need, now, deadline).await?,
+                Some(_) => return Err(Refusal::Overloaded),
                 None => return Err(denial.refusal),
             }
         }
-        Err(Refusal::Overloaded)
     }
 
     /// Asks the database for more of one limit, unless somebody else just did.
-    async fn ask(&self, need: &Need, now: OffsetDateTime) -> Result<(), Refusal> {
-        let _turn = need.purse.turn().await;
+    async fn ask(&self, need: &Need, now: OffsetDateTime, deadline: Instant) -> Result<(), Refusal> {
+        let _waiting = need.purse.wait_for(need.amount);
+        let Ok(_turn) = timeout_at(deadline, need.purse.turn()).await else {
+            return Err(Refusal::Overloaded);
+        };
         // Whoever had the turn before may have brought enough for both.
         let Some(wish) = need.purse.wish(need, now) else { return Ok(()) };
-        match timeout(ASK_TIME, leases::take(&self.pool, self.gateway, wish)).await {
+        // The client may leave meanwhile, and the answer with it.
+        let doubt = need.purse.doubt();
+        match timeout_at(deadline, leases::take(&self.pool, self.gateway, wish)).await {
             Ok(Ok(grant)) => {
                 self.received(need, wish, grant);
+                doubt.dispel();
                 Ok(())
             }
             Ok(Err(error)) => Err(unavailable(&error)),
@@ -212,11 +217,60 @@ impl Limits {
     /// Gives back what no request has needed lately, and all of windows that are over. Once a second.
     pub async fn give_back_idle(&self, now: OffsetDateTime) -> Result<(), StoreError> {
         for purse in self.all() {
-            for back in purse.take_idle(now) {
-                // Taken out of the purse first: what the database did not hear is lost to this gateway, not used twice.
-                leases::give_back(&self.pool, self.gateway, back).await?;
+            if purse.is_in_doubt() {
+                self.make_sure(&purse).await?;
+            }
+            if purse.has_idle(now) {
+                self.give_back(&purse, |purse| purse.take_idle(now)).await?;
             }
         }
+        Ok(())
+    }
+
+    /// Gives back what is free of a limit of which another gateway has found nothing left, until dropped.
+    pub async fn follow_recalls(self: Arc<Self>) {
+        loop {
+            if let Err(error) = self.listen_for_recalls().await {
+                tracing::debug!(%error, "not listening for recalled leases; idle ones go back all the same");
+            }
+            sleep(RETURN_EVERY).await;
+        }
+    }
+
+    async fn listen_for_recalls(&self) -> Result<(), StoreError> {
+        let mut listener = PgListener::connect_with(&self.pool).await?;
+        listener.listen(leases::RECALLS).await?;
+        loop {
+            let Some(recall) = listener.try_recv().await? else { continue };
+            let Ok(limit) = recall.payload().parse() else { continue };
+            if let Some(purse) = self.find(limit) {
+                self.give_back(&purse, Purse::take_recalled).await?;
+            }
+        }
+    }
+
+    /// Takes something out of a purse and gives it back. What the database did not hear is found again later.
+    async fn give_back(&self, purse: &Purse, take: impl FnOnce(&Purse) -> Returns) -> Result<(), StoreError> {
+        let _turn = purse.turn().await;
+        let doubt = purse.doubt();
+        let giving = async {
+            for back in take(purse) {
+                leases::give_back(&self.pool, self.gateway, back).await?;
+            }
+            Ok(())
+        };
+        timeout(ASK_TIME, giving).await.unwrap_or(Err(StoreError::PoolTimedOut))?;
+        doubt.dispel();
+        Ok(())
+    }
+
+    /// Finds out what is held in the database where an answer did not come, and adopts what was not known of.
+    async fn make_sure(&self, purse: &Purse) -> Result<(), StoreError> {
+        let _turn = purse.turn().await;
+        let began = Instant::now();
+        let asking = leases::list_held_of(&self.pool, self.gateway, purse.limit());
+        let held = timeout(ASK_TIME, asking).await.unwrap_or(Err(StoreError::PoolTimedOut))?;
+        purse.adopt(&held, began);
         Ok(())
     }
 
@@ -253,9 +307,7 @@ impl Limits {
     /// Gives back everything that is not in use: at an orderly stop.
     pub async fn give_back_unused(&self) -> Result<(), StoreError> {
         for purse in self.all() {
-            for back in purse.take_unused() {
-                leases::give_back(&self.pool, self.gateway, back).await?;
-            }
+            self.give_back(&purse, Purse::take_unused).await?;
         }
         Ok(())
     }

@@ -11,8 +11,8 @@ use gateway::telemetry;
 use store::connect::lazy_pool;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// One to listen, one for the poll, the others for the ledger and for a full load meanwhile.
-const CONNECTIONS: u32 = 6;
+/// Two to listen, one for the poll, one for the ledger; the others for leases, shares and figures, which come and go.
+const CONNECTIONS: u32 = 10;
 /// A full load streams its rows, so this bounds the wait for any of them, not the whole.
 const STATEMENT_TIME: Duration = Duration::from_mins(2);
 

@@ -16,6 +16,7 @@ use domain::decision::{
     self, AccountPolicy, Admission, Billing, Credential, Demand, Denial, Facts, GroupPolicy, Model, RateRoom,
     Step, Transport,
 };
+use domain::limit::WorstCase;
 use domain::refusal::Refusal;
 use domain::rule::Allow;
 use domain::secret::Digest;
@@ -25,6 +26,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 
+use self::reserve::Reserved;
 use crate::answer::{self, AnswerBody};
 use crate::body::receive;
 use crate::credential::{self, Presented};
@@ -259,10 +261,10 @@ async fn admit(
             let request = reserve::Bound { model, prompt, usage };
             reserve::reserve(&state.leases, &standing, facts, request).await
         }
-        (Guard::Permission(_), ..) => without_reservation(decision::decide(&facts)),
-        (Guard::Itself, ..) => without_reservation(decision::decide_about_itself(&facts)),
+        (Guard::Permission(_), ..) => nothing_reserved(decision::decide(&facts)),
+        (Guard::Itself, ..) => nothing_reserved(decision::decide_about_itself(&facts)),
     };
-    let (admission, reservation) = decided?;
+    let Reserved { admission, reservation, worst } = decided?;
     let opening = Opening {
         request: arrival.id,
         known: standing.known.clone(),
@@ -272,6 +274,7 @@ async fn admit(
         at: now,
         arrived: arrival.at,
         estimated_input,
+        worst,
         reserved: reservation.reserved(),
     };
     let entry = state.journal.open(opening, reservation)?;
@@ -280,8 +283,10 @@ async fn admit(
     Ok(Admitted { entry, digest, standing, client: arrival.client, rate, _admission: admission })
 }
 
-fn without_reservation(decided: Result<Admission, Denial>) -> Result<(Admission, Reservation), Refusal> {
-    decided.map(|admission| (admission, Reservation::default())).map_err(|denial| denial.refusal)
+fn nothing_reserved(decided: Result<Admission, Denial>) -> Result<Reserved, Refusal> {
+    let worst = WorstCase { input: 0, output: 0, choices: 0 };
+    let reserved = |admission| Reserved { admission, reservation: Reservation::default(), worst };
+    decided.map(reserved).map_err(|denial| denial.refusal)
 }
 
 fn screen(

@@ -99,6 +99,7 @@ impl Gateway {
         let following = certificate.map(|c| tokio::spawn(c.follow(limits.certificate_poll)));
         let returning = tokio::spawn(leases.clone().return_idle(policy.clone()));
         let sharing = tokio::spawn(leases.rates().clone().follow());
+        let recalled = tokio::spawn(leases.clone().follow_recalls());
         let state = Arc::new(State {
             prefix: config.prefix,
             aliases: config.aliases,
@@ -115,7 +116,7 @@ impl Gateway {
         Ok(Self {
             address,
             metrics_address,
-            helpers: reading.into_iter().chain(following).chain([returning, sharing]).collect(),
+            helpers: reading.into_iter().chain(following).chain([returning, sharing, recalled]).collect(),
             drain: limits.drain,
             writer: tokio::spawn(
                 Writer::new(pool, records, spool.clone(), leases.clone(), closing.clone()).run(left),
@@ -165,7 +166,14 @@ impl Gateway {
             );
         }
         // What is in use by records the database has not got stays reserved until they are there.
-        if !matches!(timeout_at(end, self.leases.give_back_unused()).await, Ok(Ok(()))) {
+        let giving_back = async {
+            if self.spool.unsettled() == 0 {
+                self.leases.give_back_all().await
+            } else {
+                self.leases.give_back_unused().await
+            }
+        };
+        if !matches!(timeout_at(end, giving_back).await, Ok(Ok(()))) {
             tracing::warn!("leases could not be given back; they stay reserved until the next start");
         }
         self.spool_done.cancel();

@@ -7,6 +7,9 @@ use uuid::Uuid;
 
 use crate::usage::Charge;
 
+/// The channel on which a limit is named of which a gateway has found nothing left while others hold leases.
+pub const RECALLS: &str = "latchkey_recalls";
+
 /// What a gateway asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Wish {
@@ -80,6 +83,23 @@ pub async fn give_back(db: impl PgExecutor<'_>, gateway: Uuid, back: GiveBack) -
         back.epoch,
     )
     .fetch_one(db)
+    .await
+}
+
+/// What a gateway holds of one limit, whatever it believes itself: after an answer that did not come.
+pub async fn list_held_of(
+    db: impl PgExecutor<'_>,
+    gateway: Uuid,
+    limit: LimitId,
+) -> sqlx::Result<Vec<GiveBack>> {
+    sqlx::query_as!(
+        GiveBack,
+        r#"SELECT limit_id AS "limit: LimitId", starts_at, epoch, amount FROM leases
+           WHERE gateway_id = $1 AND limit_id = $2 AND amount > 0"#,
+        gateway,
+        limit as LimitId,
+    )
+    .fetch_all(db)
     .await
 }
 

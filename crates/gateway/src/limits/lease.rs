@@ -32,6 +32,24 @@ impl Lease {
         }
     }
 
+    /// One the database knows and this gateway did not: its window's end is not known, so it is given back before it is
+    /// used.
+    pub(super) fn found(held: &GiveBack) -> Self {
+        Self {
+            starts_at: held.starts_at,
+            ends_at: Some(held.starts_at),
+            epoch: held.epoch,
+            leased: held.amount,
+            used: 0,
+            elsewhere: 0,
+        }
+    }
+
+    /// The database holds at least `held`.
+    pub(super) fn adopt(&mut self, held: i64) {
+        self.leased = self.leased.max(held);
+    }
+
     /// Whether a grant belongs to this lease.
     pub(super) fn is_of(&self, starts_at: OffsetDateTime, epoch: i64) -> bool {
         self.starts_at == starts_at && self.epoch == epoch
@@ -39,6 +57,7 @@ impl Lease {
 
     pub(super) fn grow(&mut self, grant: Grant) {
         self.leased += grant.granted;
+        self.ends_at = grant.ends_at;
         self.elsewhere = grant.reserved - grant.held;
     }
 
@@ -59,6 +78,10 @@ impl Lease {
 
     pub(super) fn is_over(&self, now: OffsetDateTime) -> bool {
         self.ends_at.is_some_and(|end| end <= now)
+    }
+
+    pub(super) fn used(&self) -> i64 {
+        self.used
     }
 
     pub(super) fn is_unused(&self) -> bool {

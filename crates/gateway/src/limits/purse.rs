@@ -1,13 +1,14 @@
 //! One limit's leases: the present window's, and those of windows that are over but not settled.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use domain::LimitId;
 use domain::decision::{Admission, Denial, LimitRoom};
 use domain::limit::lease_size;
-use store::leases::{Grant, Wish};
+use store::leases::{GiveBack, Grant, Wish};
 use time::OffsetDateTime;
+use tokio::time::Instant;
 
 use super::lease::Lease;
 use super::{Part, Returns, Terms};
@@ -16,6 +17,9 @@ use super::{Part, Returns, Terms};
 const DRY_FOR: Duration = Duration::from_millis(250);
 /// What nobody has used for this long goes back.
 const IDLE_AFTER: Duration = Duration::from_secs(5);
+
+/// An answer that did not come may still be true by then: it was granted or taken back all the same.
+const DOUBT_FOR: Duration = Duration::from_secs(4);
 
 /// What one request needs of one limit.
 #[derive(Debug)]
@@ -40,6 +44,11 @@ struct State {
     dry: Option<Dry>,
     spend: Spend,
     used_at: Instant,
+    /// What all who wait for more need together.
+    waiting: i64,
+    /// When an answer of the database last did not come: what it holds may be more than what is known here.
+    in_doubt: Option<Instant>,
+    recalled_at: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -51,18 +60,30 @@ struct Dry {
     when: Instant,
 }
 
-/// What was consumed in the second that runs and in the one before.
+/// What was consumed in the second that runs and in the one before, and the most that was in use at once in either.
 #[derive(Clone, Copy, Debug)]
 struct Spend {
     second: Instant,
     running: i64,
     before: i64,
+    peak: i64,
+    peak_before: i64,
 }
 
 impl Spend {
     fn add(&mut self, amount: i64) {
         self.turn();
         self.running = self.running.saturating_add(amount);
+    }
+
+    fn in_use(&mut self, amount: i64) {
+        self.turn();
+        self.peak = self.peak.max(amount);
+    }
+
+    fn peak(&mut self) -> i64 {
+        self.turn();
+        self.peak.max(self.peak_before)
     }
 
     fn per_second(&mut self) -> i64 {
@@ -75,6 +96,8 @@ impl Spend {
         if seconds > 0 {
             self.before = if seconds == 1 { self.running } else { 0 };
             self.running = 0;
+            self.peak_before = if seconds == 1 { self.peak } else { 0 };
+            self.peak = 0;
             self.second += Duration::from_secs(seconds);
         }
     }
@@ -105,6 +128,17 @@ impl State {
         }
     }
 
+    /// How much of what is free stays, for the requests to come: two seconds of spend, and what was in use at once
+    /// lately beside what is now. Much of that comes back each time, since requests seldom consume their worst case.
+    fn keep(&mut self, now: OffsetDateTime) -> i64 {
+        if self.used_at.elapsed() >= IDLE_AFTER {
+            return 0;
+        }
+        let in_use = self.present(now).map_or(0, |lease| lease.used());
+        let returning = self.spend.peak().saturating_sub(in_use).max(0);
+        returning.max(self.spend.per_second().saturating_mul(2))
+    }
+
     fn find(&mut self, starts_at: OffsetDateTime, epoch: i64) -> Option<&mut Lease> {
         self.leases.iter_mut().find(|lease| lease.is_of(starts_at, epoch))
     }
@@ -126,27 +160,100 @@ pub(super) fn try_reserve(
         // Without a lease only what costs nothing was admitted, and that is charged to no window.
         let lease = state.present(now)?;
         lease.use_(need.amount);
+        let (starts_at, epoch, in_use) = (lease.starts_at, lease.epoch, lease.used());
+        state.spend.in_use(in_use);
         Some(Part {
             purse: need.purse.clone(),
             measure: need.terms.measure,
-            starts_at: lease.starts_at,
-            epoch: lease.epoch,
+            starts_at,
+            epoch,
             amount: need.amount,
         })
     });
     Ok((admission, parts.collect()))
 }
 
+/// Somebody who waits for more to be leased.
+pub(super) struct Waiting<'a> {
+    purse: &'a Purse,
+    amount: i64,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut state = self.purse.lock();
+        state.waiting = state.waiting.saturating_sub(self.amount);
+    }
+}
+
+/// Something was asked of the database. Dropped before it is dispelled, the answer did not come.
+pub(super) struct Doubt<'a> {
+    purse: &'a Purse,
+    is_dispelled: bool,
+}
+
+impl Doubt<'_> {
+    pub(super) fn dispel(mut self) {
+        self.is_dispelled = true;
+    }
+}
+
+impl Drop for Doubt<'_> {
+    fn drop(&mut self) {
+        if !self.is_dispelled {
+            self.purse.lock().in_doubt = Some(Instant::now());
+        }
+    }
+}
+
 impl Purse {
     pub(super) fn new(limit: LimitId) -> Self {
         let now = Instant::now();
-        let spend = Spend { second: now, running: 0, before: 0 };
-        let state = State { leases: Vec::new(), dry: None, spend, used_at: now };
+        let spend = Spend { second: now, running: 0, before: 0, peak: 0, peak_before: 0 };
+        let state = State {
+            leases: Vec::new(),
+            dry: None,
+            spend,
+            used_at: now,
+            waiting: 0,
+            in_doubt: None,
+            recalled_at: None,
+        };
         Self { limit, state: Mutex::new(state), asking: tokio::sync::Mutex::default() }
     }
 
     pub(super) fn limit(&self) -> LimitId {
         self.limit
+    }
+
+    /// Counts `amount` as waited for, until that is dropped: whoever asks for one asks for all.
+    pub(super) fn wait_for(&self, amount: i64) -> Waiting<'_> {
+        let mut state = self.lock();
+        state.waiting = state.waiting.saturating_add(amount);
+        Waiting { purse: self, amount }
+    }
+
+    /// To be dispelled by the answer of the database.
+    pub(super) fn doubt(&self) -> Doubt<'_> {
+        Doubt { purse: self, is_dispelled: false }
+    }
+
+    /// Whether the database may hold more for this gateway than is known here.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.lock().in_doubt.is_some()
+    }
+
+    /// Takes over what is held in the database as of `began`, under the turn. What is known here follows it with a
+    /// delay and so is never less, unless an answer did not come.
+    pub(super) fn adopt(&self, held: &[GiveBack], began: Instant) {
+        let mut state = self.lock();
+        for held in held {
+            match state.find(held.starts_at, held.epoch) {
+                Some(lease) => lease.adopt(held.amount),
+                None => state.leases.push(Lease::found(held)),
+            }
+        }
+        state.in_doubt = state.in_doubt.filter(|since| began.duration_since(*since) < DOUBT_FOR);
     }
 
     /// The turn to ask the database.
@@ -176,6 +283,17 @@ impl Purse {
         dry.left.saturating_sub(state.missing(0, now)).max(0)
     }
 
+    /// Takes out everything that is not in use, unless that was just done for another.
+    pub(super) fn take_recalled(&self) -> Returns {
+        let mut state = self.lock();
+        if state.recalled_at.is_some_and(|when| when.elapsed() < DRY_FOR) {
+            return Returns::new();
+        }
+        state.recalled_at = Some(Instant::now());
+        drop(state);
+        self.take_unused()
+    }
+
     /// Takes out everything that is not in use.
     pub(super) fn take_unused(&self) -> Returns {
         let limit = self.limit;
@@ -190,7 +308,9 @@ impl Purse {
         let mut state = self.lock();
         let needed = state.missing(need.amount, now);
         // The part of what is left that a lease may take is the database's to say: it knows.
-        let wished = lease_size(needed, state.spend.per_second(), i64::MAX);
+        let waiting = state.waiting;
+        let all = state.missing(waiting, now);
+        let wished = lease_size(needed, state.spend.per_second(), i64::MAX).max(all);
         Some(Wish { limit: self.limit, needed, wished })
     }
 
@@ -230,11 +350,21 @@ impl Purse {
         }
     }
 
+    /// Whether there is something to take out, or to forget.
+    pub(super) fn has_idle(&self, now: OffsetDateTime) -> bool {
+        let mut state = self.lock();
+        let keep = state.keep(now);
+        let is_idle = |lease: &Lease| {
+            let keep = if lease.is_over(now) { 0 } else { keep };
+            lease.free() > keep || lease.is_over(now) && lease.is_unused()
+        };
+        state.leases.iter().any(is_idle)
+    }
+
     /// Takes out what nobody has used lately and what is left of windows that are over.
     pub(super) fn take_idle(&self, now: OffsetDateTime) -> Returns {
         let mut state = self.lock();
-        let keep =
-            if state.used_at.elapsed() < IDLE_AFTER { state.spend.per_second().saturating_mul(2) } else { 0 };
+        let keep = state.keep(now);
         let limit = self.limit;
         let back = |lease: &mut Lease| lease.take_back(limit, if lease.is_over(now) { 0 } else { keep });
         let returns = state.leases.iter_mut().filter_map(back).collect();

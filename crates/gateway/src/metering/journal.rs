@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use domain::limit::WorstCase;
 use domain::money::{NanoUsd, Price};
 use domain::refusal::Refusal;
 use domain::usage::TokenUsage;
@@ -55,6 +56,8 @@ pub struct Opening {
     pub arrived: Instant,
     /// Input tokens to charge where the upstream does not say.
     pub estimated_input: u32,
+    /// What it can consume at most, if its upstream keeps to the cap.
+    pub worst: WorstCase,
     /// What was set aside for it under its limits.
     pub reserved: Vec<Reserved>,
 }
@@ -149,6 +152,12 @@ impl Opening {
         }
     }
 
+    /// A guess never comes to more than what was set aside.
+    fn bounded(&self, outcome: Outcome) -> Outcome {
+        let usage = if outcome.estimated { self.worst.bound(outcome.usage) } else { outcome.usage };
+        Outcome { usage, ..outcome }
+    }
+
     fn price(&self) -> Price {
         self.model.as_ref().and_then(|model| model.price).unwrap_or_default()
     }
@@ -217,7 +226,7 @@ impl Entry {
             return;
         }
         let opened = self.opening.opened();
-        let ended = self.ended(outcome);
+        let ended = self.ended(self.opening.bounded(outcome));
         let record = opened.record(&ended);
         std::mem::take(&mut self.reservation).settle(&record.charges);
         tracing::debug!(

@@ -17,6 +17,15 @@ pub(super) struct Bound<'a> {
     pub(super) usage: UsageDialect,
 }
 
+/// What was decided, and set aside.
+#[derive(Debug)]
+pub(super) struct Reserved {
+    pub(super) admission: Admission,
+    pub(super) reservation: Reservation,
+    /// What the request can consume at most.
+    pub(super) worst: WorstCase,
+}
+
 /// Makes the decision and sets aside what the request may consume at most: of every limit or of none. Where that does
 /// not fit and the key says so, the output cap is lowered to what does.
 pub(super) async fn reserve(
@@ -24,18 +33,18 @@ pub(super) async fn reserve(
     standing: &Standing,
     facts: Facts<'_>,
     request: Bound<'_>,
-) -> Result<(Admission, Reservation), Refusal> {
+) -> Result<Reserved, Refusal> {
+    let Bound { model, prompt, usage } = request;
+    let mut worst = worst_case(model, prompt, usage);
     let terms: Vec<Terms> = standing.limits().copied().collect();
     if terms.is_empty() {
         let admission = decision::decide(&facts).map_err(|denial| denial.refusal)?;
-        return Ok((admission, Reservation::default()));
+        return Ok(Reserved { admission, reservation: Reservation::default(), worst });
     }
     // Who may not use the model learns that, and not what would bound it.
     decision::screen(&facts, &decision::STEPS[..9]).map_err(|denial| denial.refusal)?;
-    let Bound { model, prompt, usage } = request;
     require_bounds(&terms, model, prompt)?;
     let price = model.price.unwrap_or_default();
-    let mut worst = worst_case(model, prompt, usage);
     let now = facts.now;
     let attempt = async |worst: WorstCase| {
         let decide = |rooms: &[decision::LimitRoom]| decision::decide(&Facts { limits: rooms, ..facts });
@@ -50,12 +59,12 @@ pub(super) async fn reserve(
             reserved = attempt(worst).await;
         }
     }
-    let reserved = reserved?;
+    let (admission, reservation) = reserved?;
     if worst.output > 0 {
         // Also where the client named no cap: what was set aside holds only if the upstream keeps to it.
         prompt.clamp(Clamp { output_cap: Some(worst.output), n: None });
     }
-    Ok(reserved)
+    Ok(Reserved { admission, reservation, worst })
 }
 
 fn worst_case(model: &Model, prompt: &Prompt, usage: UsageDialect) -> WorstCase {

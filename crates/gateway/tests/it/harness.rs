@@ -229,9 +229,14 @@ impl TestGateway {
 
     /// Waits until the gateway enforces everything decided so far.
     pub async fn until_enforced(&self) {
+        self.until_enforced_by(1).await;
+    }
+
+    /// The same for several gateways.
+    pub async fn until_enforced_by(&self, gateways: u64) {
         eventually("the present version is enforced", || async {
             let sql = "SELECT to_jsonb(count(*)) FROM gateways g, policy_version v WHERE g.policy_version = v.version";
-            (self.json(sql).await == 1).then_some(())
+            (self.json(sql).await.as_u64().unwrap() >= gateways).then_some(())
         })
         .await;
     }

@@ -23,7 +23,7 @@ use time::OffsetDateTime;
 use time::macros::datetime;
 use uuid::Uuid;
 
-use crate::harness::{TestAccount, make_key, open_account};
+use crate::harness::{TestAccount, eventually, make_key, open_account};
 
 /// Long after any window began and before it ends: these limits never reset.
 const NOW: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
@@ -205,8 +205,14 @@ async fn idle_leases_go_back(pool: PgPool) {
     let bench = Bench::new(pool, 1_000).await;
     let limits = bench.gateway(1);
     drop(reserve(&limits, &[bench.terms], 900).await.unwrap());
+    // It is kept a moment for the next request, and then not.
     limits.give_back_idle(NOW).await.unwrap();
-    assert_eq!(bench.figures().await.reserved, 0);
+    assert_eq!(bench.figures().await.reserved, 900);
+    eventually("it is given back", || async {
+        limits.give_back_idle(NOW).await.unwrap();
+        (bench.figures().await.reserved == 0).then_some(())
+    })
+    .await;
     assert!(reserve(&bench.gateway(2), &[bench.terms], 1_000).await.is_ok());
 }
 
@@ -254,4 +260,42 @@ async fn three_gateways_never_spend_a_unit_too_many(pool: PgPool) {
     assert_eq!((spent, reserved, excess), (consumed.load(Ordering::Relaxed), 0, 0));
     assert!(spent <= AMOUNT, "{spent}");
     assert!(AMOUNT - spent <= (AMOUNT / 20).max(WORST), "{} is left unused", AMOUNT - spent);
+}
+
+/// The database grants, and the gateway never hears of it: what it holds without knowing is found and goes back.
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn a_grant_whose_answer_was_lost_is_found_again(pool: PgPool) {
+    let bench = Bench::new(pool, 1_000).await;
+    let limits = bench.gateway(1);
+    // The client leaves while the database is asked, and the answer finds nobody.
+    let terms = [bench.terms];
+    let mut asking = Box::pin(reserve(&limits, &terms, 900));
+    let waker = std::task::Waker::noop();
+    while bench.figures().await.reserved == 0 {
+        if asking.as_mut().poll(&mut std::task::Context::from_waker(waker)).is_ready() {
+            break;
+        }
+    }
+    drop(asking);
+    assert_eq!(bench.figures().await.reserved, 900);
+    eventually("it is found", || async {
+        limits.give_back_idle(NOW).await.unwrap();
+        (bench.figures().await.reserved == 0).then_some(())
+    })
+    .await;
+    assert!(reserve(&bench.gateway(2), &[bench.terms], 1_000).await.is_ok());
+}
+
+/// What one gateway holds and does not use goes to the one that needs it, without a wait for idleness.
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn what_another_gateway_needs_is_recalled(pool: PgPool) {
+    let bench = Bench::new(pool, 1_000).await;
+    let (holder, other) = (bench.gateway(1), bench.gateway(2));
+    let listening = tokio::spawn(holder.clone().follow_recalls());
+    let held = reserve(&holder, &[bench.terms], 900).await.unwrap();
+    assert!(reserve(&other, &[bench.terms], 200).await.is_err());
+    drop(held);
+    eventually("it is granted to the other", || async { reserve(&other, &[bench.terms], 200).await.ok() })
+        .await;
+    listening.abort();
 }

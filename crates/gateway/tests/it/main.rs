@@ -27,6 +27,7 @@ mod rules;
 mod smuggling;
 mod spending;
 mod spool;
+mod storm;
 mod streaming;
 mod streams;
 mod tls;
