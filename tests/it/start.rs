@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::support::TestConsole;
 
 const PATIENCE: Duration = Duration::from_secs(30);
+const PEPPER: &str = "Vb6Tn1Qe8Rw3Yu5Io0Pl2Kj7Hg4Fd9Sa";
 
 #[test]
 fn every_bad_setting_is_named_at_once_and_no_secret_is_repeated() {
@@ -50,6 +51,42 @@ fn every_bad_setting_is_named_at_once_and_no_secret_is_repeated() {
         assert!(told.contains(&format!("\n  {name}: ")), "{name} is missing in: {told}");
     }
     assert!(!told.contains("hunter2") && !told.contains("change-me"), "{told}");
+}
+
+/// A good configuration, with some arguments replaced.
+fn config(changes: &[(&str, &str)]) -> Config {
+    let good = [
+        ("database-url", "postgres://latchkey_console@localhost/latchkey"),
+        ("secret-key", "kq0Zt7yHhD3vX9sWm2Lr8Bn5Jc1Fg4Pa"),
+        ("key-pepper", PEPPER),
+        ("smtp-url", "smtp://127.0.0.1:1"),
+        ("public-url", "http://localhost:3000"),
+        ("gateway-public-url", "http://localhost:8080"),
+        ("mail-from", "keys@example.com"),
+    ];
+    let kept = good.iter().filter(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
+    let args = kept.chain(changes).map(|(name, value)| format!("--{name}={value}"));
+    let cli = Cli::try_parse_from(std::iter::once("latchkey".to_owned()).chain(args)).unwrap();
+    Config::read(&cli.settings).unwrap()
+}
+
+#[test]
+fn pepper_and_prefix_are_read_as_the_gateway_reads_them() {
+    let digest = |config: &Config| config.key_pepper.digest_of_sha256(&[7; 32]);
+    let plain = config(&[]);
+    let file = std::env::temp_dir().join(format!("latchkey-console-pepper-{}", std::process::id()));
+    std::fs::write(&file, format!("\n {PEPPER} \r\n")).unwrap();
+    let path = file.to_str().unwrap();
+    for pepper in [
+        &[("key-pepper", " Vb6Tn1Qe8Rw3Yu5Io0Pl2Kj7Hg4Fd9Sa\r\n")][..],
+        &[("key-pepper", ""), ("key-pepper-file", path)],
+        &[("key-pepper", PEPPER), ("key-pepper-file", "")],
+    ] {
+        assert_eq!(digest(&config(pepper)), digest(&plain), "{pepper:?}");
+    }
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(config(&[("key-prefix", " sk-srt- ")]).key_prefix.as_str(), "sk-srt-");
+    assert_eq!(config(&[("key-prefix", "")]).key_prefix.as_str(), "sk-lk-");
 }
 
 #[test]
