@@ -130,7 +130,7 @@ pub async fn find_code(db: impl PgExecutor<'_>, browser_hash: &[u8; 32]) -> sqlx
 
 /// Books one try, and uses the code up if the try was right. The row alone decides: dead by tries, time or use, it
 /// stays dead, whatever address or cookie the next try comes with. True once at most, however many try at once.
-pub async fn try_code(db: impl PgExecutor<'_>, code: Uuid, right: bool) -> sqlx::Result<bool> {
+async fn try_code(db: impl PgExecutor<'_>, code: Uuid, right: bool) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"UPDATE login_codes SET tries = tries + 1, consumed_at = CASE WHEN $2 THEN now() END
            WHERE id = $1 AND consumed_at IS NULL AND voided_at IS NULL AND tries < $3 AND expires_at > now()
@@ -142,6 +142,11 @@ pub async fn try_code(db: impl PgExecutor<'_>, code: Uuid, right: bool) -> sqlx:
     .fetch_optional(db)
     .await
     .map(|used| used.unwrap_or(false))
+}
+
+/// Books a wrong try.
+pub async fn book_wrong_try(db: impl PgExecutor<'_>, code: Uuid) -> sqlx::Result<()> {
+    try_code(db, code, false).await.map(|_| ())
 }
 
 /// A sign-in under way: one transaction from the use of the code to the session. Dropped before the session is
