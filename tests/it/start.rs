@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Parser;
 use latchkey::server::config::{Cli, Config};
 use latchkey::server::serve::serve;
-use sqlx::PgPool;
+use sqlx::{Executor, PgPool};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::{mpsc, watch};
@@ -156,7 +156,13 @@ impl Gate {
         Self { port, open }
     }
 
+    /// The way in as the console's role.
     fn url(&self, pool: &PgPool) -> String {
+        format!("{}&options[role]=latchkey_console", self.owners_url(pool))
+    }
+
+    /// The way in as whoever runs the tests, the owner of all tables.
+    fn owners_url(&self, pool: &PgPool) -> String {
         let options = pool.connect_options();
         let mut url = sqlx::ConnectOptions::to_url_lossy(options.as_ref());
         url.set_host(Some("127.0.0.1")).unwrap();
@@ -181,8 +187,12 @@ impl Drop for Program {
 
 impl Program {
     fn start(database_url: &str) -> Self {
+        Self::start_logging("json", database_url)
+    }
+
+    fn start_logging(format: &str, database_url: &str) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_latchkey"))
-            .args(["--log-format=json", "--rust-log=info", "--listen-addr=127.0.0.1:0"])
+            .args(["--log-format", format, "--rust-log=info", "--listen-addr=127.0.0.1:0"])
             .args(["--public-url=http://localhost:3000", "--gateway-public-url=http://localhost:8080"])
             .args(["--smtp-url=smtp://127.0.0.1:1", "--mail-from=keys@example.com"])
             .args([
@@ -232,6 +242,9 @@ async fn ready(address: &str) -> String {
 
 #[sqlx::test(migrator = "store::MIGRATOR")]
 async fn it_says_what_it_waits_for_and_comes_up_when_it_is_there(pool: PgPool) {
+    let gone = "INSERT INTO gateways (id, name, policy_version, heard_at)
+                VALUES (gen_random_uuid(), 'gone', 1, now() - interval '31 days')";
+    pool.execute(gone).await.unwrap();
     let gate = Gate::closed(&pool).await;
     let mut program = Program::start(&gate.url(&pool));
     let listens = program.line_with("the console listens").await;
@@ -243,5 +256,26 @@ async fn it_says_what_it_waits_for_and_comes_up_when_it_is_there(pool: PgPool) {
     gate.open.send(true).unwrap();
     program.line_with("the database is ready").await;
     assert!(ready(&address).await.starts_with("HTTP/1.1 200"));
+    let deleted = program.line_with("deleted old codes, policy changes or gateways").await;
+    assert_eq!(deleted["fields"]["rows"], 1);
     assert!(program.terminate().await.success());
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn it_refuses_a_role_that_sees_every_account(pool: PgPool) {
+    let gate = Gate::closed(&pool).await;
+    gate.open.send(true).unwrap();
+    let mut program = Program::start(&gate.owners_url(&pool));
+    let refused = program.line_with("would see every account").await;
+    assert_eq!(refused["fields"]["why"], "is a superuser");
+    assert_eq!(refused["level"], "ERROR");
+    program.line_with("the console has stopped").await;
+    assert!(!program.child.wait().unwrap().success());
+}
+
+#[tokio::test]
+async fn lines_that_nobody_watches_have_no_colours() {
+    let mut program = Program::start_logging("text", "postgres://nobody@127.0.0.1:1/nothing");
+    let line = tokio::time::timeout(PATIENCE, program.lines.recv()).await.unwrap().unwrap();
+    assert!(line.contains("the console listens") && !line.contains('\u{1b}'), "{line:?}");
 }
