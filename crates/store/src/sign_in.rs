@@ -47,15 +47,7 @@ pub async fn issue_code(pool: &PgPool, code: NewCode<'_>) -> sqlx::Result<Issued
         return Ok(Issued::Limited);
     }
     sqlx::query!(
-        "UPDATE login_codes SET voided_at = now()
-         WHERE browser_hash = $1 AND consumed_at IS NULL AND voided_at IS NULL",
-        code.browser_hash,
-    )
-    .execute(&mut *tx)
-    .await?;
-    sqlx::query!(
-        "INSERT INTO login_codes (id, email, browser_hash, salt, digest, network, wide_network, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, now() + make_interval(secs => $8))",
+        "SELECT write_login_code($1, $2, $3, $4, $5, $6, $7, make_interval(secs => $8))",
         crate::new_id(),
         code.email as &EmailAddress,
         code.browser_hash,
@@ -82,17 +74,9 @@ async fn lock(connection: &mut PgConnection, what: &str, kind: i64) -> sqlx::Res
 async fn sent_lately(connection: &mut PgConnection, code: &NewCode<'_>) -> sqlx::Result<SentLately> {
     sqlx::query_as!(
         SentLately,
-        r#"SELECT
-             (SELECT floor(extract(epoch FROM now() - max(created_at)))::bigint FROM login_codes
-              WHERE email = $1 AND created_at > now() - interval '1 day') AS seconds_since_last,
-             (SELECT count(*) FROM login_codes
-              WHERE email = $1 AND created_at > now() - interval '1 hour') AS "address_hour!",
-             (SELECT count(*) FROM login_codes
-              WHERE email = $1 AND created_at > now() - interval '1 day') AS "address_day!",
-             (SELECT count(*) FROM login_codes
-              WHERE network = $2 AND created_at > now() - interval '1 hour') AS "network_hour!",
-             (SELECT count(*) FROM login_codes
-              WHERE wide_network = $3 AND created_at > now() - interval '1 hour') AS "wide_network_hour!""#,
+        r#"SELECT seconds_since_last, address_hour AS "address_hour!", address_day AS "address_day!",
+                  network_hour AS "network_hour!", wide_network_hour AS "wide_network_hour!"
+           FROM login_codes_lately($1, $2, $3)"#,
         code.email as &EmailAddress,
         code.network as IpNet,
         code.wide_network as IpNet,
@@ -118,9 +102,7 @@ pub struct OpenCode {
 pub async fn find_code(db: impl PgExecutor<'_>, browser_hash: &[u8; 32]) -> sqlx::Result<Option<OpenCode>> {
     sqlx::query_as!(
         OpenCode,
-        "SELECT id, email, salt, digest FROM login_codes
-         WHERE browser_hash = $1 AND consumed_at IS NULL AND voided_at IS NULL AND tries < $2 AND expires_at > now()
-         ORDER BY created_at DESC LIMIT 1",
+        r#"SELECT id AS "id!", email AS "email!", salt AS "salt!", digest AS "digest!" FROM find_login_code($1, $2)"#,
         browser_hash,
         CODE_TRIES,
     )
@@ -131,17 +113,9 @@ pub async fn find_code(db: impl PgExecutor<'_>, browser_hash: &[u8; 32]) -> sqlx
 /// Books one try, and uses the code up if the try was right. The row alone decides: dead by tries, time or use, it
 /// stays dead, whatever address or cookie the next try comes with. True once at most, however many try at once.
 async fn try_code(db: impl PgExecutor<'_>, code: Uuid, right: bool) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(
-        r#"UPDATE login_codes SET tries = tries + 1, consumed_at = CASE WHEN $2 THEN now() END
-           WHERE id = $1 AND consumed_at IS NULL AND voided_at IS NULL AND tries < $3 AND expires_at > now()
-           RETURNING consumed_at IS NOT NULL AS "used!""#,
-        code,
-        right,
-        CODE_TRIES,
-    )
-    .fetch_optional(db)
-    .await
-    .map(|used| used.unwrap_or(false))
+    sqlx::query_scalar!(r#"SELECT try_login_code($1, $2, $3) AS "used!""#, code, right, CODE_TRIES)
+        .fetch_one(db)
+        .await
 }
 
 /// Books a wrong try.
@@ -368,6 +342,14 @@ mod tests {
         whole.into_account(new.id).await.unwrap().commit().await.unwrap();
         assert_eq!(left().await, (1, 1));
         assert!(SignIn::begin(&console, code.id, &ada).await.unwrap().is_none(), "a code works once");
+    }
+
+    #[sqlx::test(migrator = "crate::MIGRATOR")]
+    async fn the_console_cannot_read_the_table(pool: PgPool) {
+        let console = as_role(&pool, "latchkey_console").await.unwrap();
+        let refused = sqlx::query_scalar!("SELECT count(*) FROM login_codes").fetch_one(&console).await;
+        let refused = refused.unwrap_err();
+        assert!(refused.to_string().contains("permission denied"), "{refused}");
     }
 
     #[sqlx::test(migrator = "crate::MIGRATOR")]
