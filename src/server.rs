@@ -8,6 +8,7 @@ pub mod documents;
 pub mod flash;
 pub mod functions;
 pub mod headers;
+pub mod housekeeping;
 pub mod mailer;
 pub mod origin;
 pub mod receipt;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use leptos::prelude::*;
 
 /// Submits the form that asks for another code. With scripts it counts the wait down and stays
-/// disabled until then; without them it can be pressed and the server says how long to wait.
+/// disabled until then; without them it can be pressed at once, and the server answers as ever but
+/// sends nothing before the wait is over.
 #[island]
 pub fn ResendButton(
     /// Seconds until another code may be asked for.

@@ -8,13 +8,13 @@ use axum::http::{HeaderName, HeaderValue};
 use domain::email::EmailAddress;
 use domain::rule::{client_network, wide_client_network};
 use domain::sign_in::{CODE_LIFE, SignInCode};
-use domain::{AccountId, GroupId, UserId};
+use domain::{AccountId, GroupId};
 use serde_json::json;
 use store::TenantTx;
 use store::accounts::{self, NewAccount, OpenAccountError};
 use store::audit::{self, Action, Actor, Event};
 use store::sessions::{self, NewSession};
-use store::sign_in::{self, Issued, NewCode, OpenCode};
+use store::sign_in::{self, Issued, NewCode, OpenCode, SignIn};
 use subtle::ConstantTimeEq;
 
 use super::{CodeView, Done, LoginView};
@@ -106,8 +106,7 @@ pub(super) async fn redeem_code(code: String) -> Result<Done, AppError> {
     respond("redeem_code", async move |visit| {
         let code =
             SignInCode::parse(&code).map_err(|error| AppError::invalid("code", format!("{error}.")))?;
-        let email = redeem(&visit, &code).await?.ok_or_else(|| AppError::invalid("code", WRONG_CODE))?;
-        let slug = sign_in_as(&visit, &email).await?;
+        let slug = redeem(&visit, &code).await?.ok_or_else(|| AppError::invalid("code", WRONG_CODE))?;
         visit.set_cookie(BROWSER_COOKIE, "", 0);
         Pending::clear(&visit);
         Ok(Done { notice: String::new(), next: format!("/a/{slug}/keys") })
@@ -115,14 +114,18 @@ pub(super) async fn redeem_code(code: String) -> Result<Done, AppError> {
     .await
 }
 
-/// The address the code was sent to, if it is the right one; every try is booked.
-async fn redeem(visit: &Visit, code: &SignInCode) -> Result<Option<EmailAddress>, Failure> {
+/// Signs in if it is the right code, and gives the account's slug; every try is booked.
+async fn redeem(visit: &Visit, code: &SignInCode) -> Result<Option<String>, Failure> {
+    let pool = &visit.state.pool;
     let Some(browser) = visit.cookie(BROWSER_COOKIE).and_then(Token::parse) else { return Ok(None) };
-    let Some(open) = sign_in::find_code(&visit.state.pool, &browser.hash()).await? else { return Ok(None) };
+    let Some(open) = sign_in::find_code(pool, &browser.hash()).await? else { return Ok(None) };
     let email = EmailAddress::parse(&open.email).map_err(|error| Failure::Fault(error.into()))?;
-    let right = is_right(visit, code, &email, &open);
-    let used = sign_in::try_code(&visit.state.pool, open.id, right).await?;
-    Ok(used.then_some(email))
+    if !is_right(visit, code, &email, &open) {
+        sign_in::book_wrong_try(pool, open.id).await?;
+        return Ok(None);
+    }
+    let Some(sign_in) = SignIn::begin(pool, open.id, &email).await? else { return Ok(None) };
+    sign_in_as(visit, sign_in, &email).await.map(Some)
 }
 
 fn is_right(visit: &Visit, code: &SignInCode, email: &EmailAddress, open: &OpenCode) -> bool {
@@ -131,22 +134,22 @@ fn is_right(visit: &Visit, code: &SignInCode, email: &EmailAddress, open: &OpenC
     digest.ct_eq(open.digest.as_slice()).into()
 }
 
-/// Opens a session (and, the first time, the account) and gives the browser its cookie. Returns the account's slug.
-async fn sign_in_as(visit: &Visit, email: &EmailAddress) -> Result<String, Failure> {
-    let pool = &visit.state.pool;
-    let user = sign_in::find_or_make_user(pool, email).await?;
-    let known = accounts::list_of_user(pool, user).await?.into_iter().next();
+/// Opens a session (and, the first time, the account) in the transaction that used the code, and gives the browser its
+/// cookie. Returns the account's slug.
+async fn sign_in_as(visit: &Visit, mut sign_in: SignIn, email: &EmailAddress) -> Result<String, Failure> {
+    let user = sign_in.user();
+    let known = sign_in.list_accounts().await?.into_iter().next();
     let is_new = known.is_none();
     let (account, slug) = if let Some(membership) = known {
         (membership.account_id, membership.slug)
     } else {
-        open_account(visit, user, email).await?
+        open_account(visit, &mut sign_in, email).await?
     };
     // A new token at every sign-in: one that was planted before is worth nothing.
     let token = Token::generate()?;
     let (client, user_agent) = (visit.address(), visit.browser());
     let actor = Actor { user, email: email.as_str(), client, user_agent: &user_agent };
-    let mut tx = TenantTx::begin(pool, account).await?;
+    let mut tx = sign_in.into_account(account).await?;
     let session = NewSession { user, token_hash: &token.hash(), client, user_agent: &user_agent };
     let session = sessions::open(&mut tx, session).await?;
     if is_new {
@@ -165,7 +168,7 @@ async fn sign_in_as(visit: &Visit, email: &EmailAddress) -> Result<String, Failu
 /// Makes the person's first account, named after their address, with a slug nobody has.
 async fn open_account(
     visit: &Visit,
-    owner: UserId,
+    sign_in: &mut SignIn,
     email: &EmailAddress,
 ) -> Result<(AccountId, String), Failure> {
     let billing = visit.state.config.new_account_billing;
@@ -174,9 +177,8 @@ async fn open_account(
         let suffix = if attempt == 0 { None } else { Some(u32::from_be_bytes(random()?)) };
         let slug = account_name::slug(email, suffix);
         let id = AccountId(store::new_id());
-        let new =
-            NewAccount { id, group: GroupId(store::new_id()), owner, slug: &slug, name: &name, billing };
-        match accounts::open(&visit.state.pool, new).await {
+        let (group, owner) = (GroupId(store::new_id()), sign_in.user());
+        match sign_in.open_account(NewAccount { id, group, owner, slug: &slug, name: &name, billing }).await {
             Ok(()) => return Ok((id, slug)),
             Err(OpenAccountError::SlugTaken) => {}
             Err(OpenAccountError::Store(error)) => return Err(error.into()),

@@ -112,7 +112,7 @@ pub struct KeysView {
     pub gateway_url: String,
     /// Gateways heard in the last 30 seconds; 0 is worth a banner.
     pub live_gateways: u32,
-    /// A model to try a key with; `None` while the operator has set up none.
+    /// A model to try a key with; `None` while the operator has set up none, and where there are keys already.
     pub example_model: Option<String>,
     /// The address of the next page, if there are more keys.
     pub next_page: Option<String>,
@@ -140,7 +140,7 @@ pub struct CreatedKeyView {
     pub account: AccountView,
     /// The key's name.
     pub name: String,
-    /// The full secret; `None` if this form was already answered once.
+    /// The full secret; `None` if this form had been answered before: the key exists, its secret is not shown again.
     pub secret: Option<String>,
     /// What identifies the secret without being it.
     pub mask: String,
@@ -152,8 +152,6 @@ pub struct CreatedKeyView {
     pub receipt: Option<Receipt>,
     /// A model to try it with; `None` while the operator has set up none.
     pub example_model: Option<String>,
-    /// Whether this form had been answered before: the key exists, its secret is not shown again.
-    pub already_shown: bool,
 }
 
 /// What became of `POST /a/{slug}/keys`; given to the page by context.

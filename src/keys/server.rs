@@ -37,7 +37,9 @@ pub(super) async fn load_keys(slug: String, filter: KeyFilter, after: String) ->
         let counts = keys::count(&mut tx, COUNTED).await?;
         tx.commit().await?;
         let live = gateways::list_live(pool, receipt::SILENT_AFTER_SECONDS).await?;
-        let example_model = models::find_example(pool).await?;
+        let any_keys = counts.live + counts.revoked > 0;
+        // Only the page that teaches shows one.
+        let example_model = if any_keys { None } else { models::find_example(pool).await? };
         let more = page.len() > PAGE;
         page.truncate(PAGE);
         let next_page = page.last().filter(|_| more).map(|last| {
@@ -49,7 +51,7 @@ pub(super) async fn load_keys(slug: String, filter: KeyFilter, after: String) ->
             filter,
             active_count: count_text(counts.live),
             revoked_count: count_text(counts.revoked),
-            any_keys: counts.live + counts.revoked > 0,
+            any_keys,
             gateway_url: member.visit.state.config.gateway_base_url(),
             live_gateways: u32::try_from(live.len()).unwrap_or(u32::MAX),
             example_model,

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use axum::http::Uri;
 use domain::client::TrustedProxies;
 use domain::secret::{KeyPrefix, Pepper};
+use domain::setting;
 use lettre::message::Mailbox;
 use store::accounts::BillingMode;
 
@@ -104,7 +105,7 @@ impl Config {
         let key_pepper =
             read.check("KEY_PEPPER", key_pepper, |text| value::strong(&text).map(|key| Pepper::new(key, 1)));
         let key_prefix = read.check_text("KEY_PREFIX", &settings.key_prefix, |text| {
-            KeyPrefix::parse(text).map_err(|error| error.to_string())
+            setting::key_prefix(text).map_err(|error| error.to_string())
         });
         let brand = read.check_text("BRAND_NAME", &settings.brand_name, value::brand);
         let billing = read.check_text("NEW_ACCOUNT_BILLING", &settings.new_account_billing, value::billing);

@@ -1,25 +1,31 @@
-//! Outgoing mail: a bounded queue in memory and a worker that hands mails to the SMTP server.
+//! Outgoing mail: tasks that hand mails to the SMTP server, a bounded number of them.
 //!
 //! Pages never wait for the mail server, so they answer alike whether it is up, down or slow. A mail that
-//! cannot be handed over is tried again for five minutes: a code lives ten.
+//! cannot be handed over is tried again for five minutes: a code lives ten. While it waits for its next try it holds
+//! up no other: only a conversation with the server takes one of the few lines.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::email::EmailAddress;
 use lettre::message::{Mailbox, MultiPart};
+use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
-use tokio::sync::{Semaphore, mpsc};
-use tokio::time::Instant;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::config::{Smtp, SmtpSecurity};
 
-const QUEUE: usize = 1024;
-const AT_ONCE: usize = 8;
+/// Mails in memory.
+const MAILS: usize = 1024;
+/// How many of them may wait for another try; the rest of the room is for mails that had none yet.
+const WAITING: usize = 512;
+/// Conversations with the server at once.
+const LINES: usize = 8;
 const TRY_FOR: Duration = Duration::from_mins(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
@@ -43,34 +49,95 @@ pub struct Mail {
 /// The mail server's settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("the mail server's settings cannot be used: {0}")]
-pub struct MailSetupError(#[from] lettre::transport::smtp::Error);
+pub struct MailSetupError(#[from] Error);
 
-/// A handle to the queue.
+/// A handle to the post office.
 #[derive(Clone)]
 pub struct Mailer {
-    queue: mpsc::Sender<Mail>,
+    office: Arc<Office>,
+    tasks: TaskTracker,
+}
+
+/// What all mails share.
+struct Office {
+    transport: Smtp1,
+    from: Mailbox,
+    stop: CancellationToken,
+    room: Arc<Semaphore>,
+    waiting: Semaphore,
+    lines: Semaphore,
 }
 
 impl Mailer {
-    /// Starts the worker on `tasks`. Once `stop` is cancelled, what is queued gets one more try each.
+    /// Delivers on `tasks`. Once `stop` is cancelled, a mail gets one more try.
     pub fn start(
         smtp: &Smtp,
         from: Mailbox,
         tasks: &TaskTracker,
         stop: CancellationToken,
     ) -> Result<Self, MailSetupError> {
-        let transport = transport(smtp)?;
-        let (queue, mails) = mpsc::channel(QUEUE);
-        tasks.spawn(work(transport, from, mails, tasks.clone(), stop));
-        Ok(Self { queue })
+        let office = Office {
+            transport: transport(smtp)?,
+            from,
+            stop,
+            room: Arc::new(Semaphore::new(MAILS)),
+            waiting: Semaphore::new(WAITING),
+            lines: Semaphore::new(LINES),
+        };
+        Ok(Self { office: Arc::new(office), tasks: tasks.clone() })
     }
 
-    /// Queues a mail. A full queue drops it, with a log line: the person can ask again.
+    /// Takes a mail. Where there is no room it is dropped, with a log line: the person can ask again.
     pub fn send(&self, mail: Mail) {
-        if self.queue.try_send(mail).is_err() {
-            tracing::error!("the mail queue is full or closed; a mail was dropped");
+        let Ok(place) = Arc::clone(&self.office.room).try_acquire_owned() else {
+            return tracing::error!("too many mails are under way; a mail was dropped");
+        };
+        let (office, until) = (Arc::clone(&self.office), Instant::now() + TRY_FOR);
+        self.tasks.spawn(async move {
+            office.deliver(&mail, until).await;
+            drop(place);
+        });
+    }
+}
+
+impl Office {
+    /// Tries until the server takes it, refuses it for good, the time is over, or the console stops.
+    async fn deliver(&self, mail: &Mail, until: Instant) {
+        let message = match compose(&self.from, mail) {
+            Ok(message) => message,
+            Err(error) => return tracing::error!(%error, "a mail could not be written"),
+        };
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let Ok(line) = timeout_at(until, self.lines.acquire()).await else { return give_up() };
+            let outcome = self.transport.send(message.clone()).await;
+            drop(line);
+            // The error of an SMTP conversation may repeat the address; its kind is enough.
+            let Err(error) = outcome else { return };
+            if error.is_permanent() {
+                return tracing::warn!(status = ?error.status(), "the mail server refused a mail");
+            }
+            if Instant::now() + pause > until {
+                return give_up();
+            }
+            let Ok(_waiting) = self.waiting.try_acquire() else {
+                return tracing::error!("too many mails wait for another try; a mail was dropped");
+            };
+            tracing::warn!(
+                retry_in_ms = pause.as_millis(),
+                kind = kind(&error),
+                "the mail server cannot take a mail"
+            );
+            if self.stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+                return tracing::warn!("stopping with a mail not delivered");
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
+}
+
+fn give_up() {
+    tracing::error!("gave up on a mail after five minutes");
 }
 
 fn transport(smtp: &Smtp) -> Result<Smtp1, MailSetupError> {
@@ -88,63 +155,7 @@ fn transport(smtp: &Smtp) -> Result<Smtp1, MailSetupError> {
     Ok(builder.build())
 }
 
-async fn work(
-    transport: Smtp1,
-    from: Mailbox,
-    mut mails: mpsc::Receiver<Mail>,
-    tasks: TaskTracker,
-    stop: CancellationToken,
-) {
-    let room = Arc::new(Semaphore::new(AT_ONCE));
-    loop {
-        let mail = tokio::select! {
-            mail = mails.recv() => mail,
-            // What is queued by now still gets its one try.
-            () = stop.cancelled(), if !mails.is_closed() => {
-                mails.close();
-                continue;
-            }
-        };
-        let Some(mail) = mail else { return };
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
-        let (transport, from, stop) = (transport.clone(), from.clone(), stop.clone());
-        tasks.spawn(async move {
-            deliver(&transport, &from, &mail, &stop).await;
-            drop(permit);
-        });
-    }
-}
-
-/// Tries until the server takes it, refuses it for good, the time is over, or the console stops.
-async fn deliver(transport: &Smtp1, from: &Mailbox, mail: &Mail, stop: &CancellationToken) {
-    let message = match compose(from, mail) {
-        Ok(message) => message,
-        Err(error) => return tracing::error!(%error, "a mail could not be written"),
-    };
-    let until = Instant::now() + TRY_FOR;
-    let mut pause = FIRST_PAUSE;
-    loop {
-        // The error of an SMTP conversation may repeat the address; its kind is enough.
-        let Err(error) = transport.send(message.clone()).await else { return };
-        if error.is_permanent() {
-            return tracing::warn!(status = ?error.status(), "the mail server refused a mail");
-        }
-        if Instant::now() + pause > until {
-            return tracing::error!("gave up on a mail after five minutes");
-        }
-        tracing::warn!(
-            retry_in_ms = pause.as_millis(),
-            kind = kind(&error),
-            "the mail server cannot take a mail"
-        );
-        if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
-            return tracing::warn!("stopping with a mail not delivered");
-        }
-        pause = (pause * 2).min(LONGEST_PAUSE);
-    }
-}
-
-fn kind(error: &lettre::transport::smtp::Error) -> &'static str {
+fn kind(error: &Error) -> &'static str {
     if error.is_transient() {
         "it said to try later"
     } else if error.is_timeout() {

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use store::PgPool;
 use store::connect::{self, NotReady};
+use store::tenant::{self, Unbound};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{sleep, timeout};
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::config::{Config, MigrateConfig};
+use super::housekeeping;
 use super::mailer::Mailer;
 use super::router::router;
 use super::serve;
@@ -25,7 +27,8 @@ const LOOKS_PER_LINE: u32 = 15;
 const MAIL_WITHIN: Duration = Duration::from_secs(5);
 const GOODBYE_WITHIN: Duration = Duration::from_secs(2);
 
-/// `latchkey serve`: listens at once, answers 503 until the database is there, ends on SIGTERM or Ctrl-C.
+/// `latchkey serve`: listens at once, answers 503 until the database is there, ends on SIGTERM or Ctrl-C, and by itself
+/// where the database would show it every account.
 pub async fn serve(config: Config) -> anyhow::Result<()> {
     let listener = TcpListener::bind(config.listen).await;
     let listener = listener.with_context(|| format!("cannot listen on {} (LISTEN_ADDR)", config.listen))?;
@@ -35,7 +38,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let mailer = Mailer::start(&config.smtp, config.mail_from.clone(), &tasks, stop.clone())?;
     let address = listener.local_addr().context("the listening socket has no address")?;
     tracing::info!(%address, url = config.public.as_str(), "the console listens");
-    tasks.spawn(wait_for_database(pool.clone(), stop.clone()));
+    let database = tasks.spawn(use_database(pool.clone(), stop.clone()));
     tasks.spawn(stop_on_signal(stop.clone()));
     let state = AppState::new(config, pool.clone(), mailer);
     let (receipts, stopped) = (state.receipts.clone(), stop.clone());
@@ -51,7 +54,12 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         tracing::warn!("gave up on database connections that did not close in time");
     }
     tracing::info!("the console has stopped");
-    Ok(())
+    match database.await {
+        Ok(Some(why)) => {
+            Err(anyhow!("DATABASE_URL: its role {why}; give the console the role latchkey_console"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// `latchkey migrate`: brings the schema up to date and ends.
@@ -62,23 +70,41 @@ pub async fn migrate(config: MigrateConfig) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Says what is waited for until it is there: where, and why it cannot be used yet.
-async fn wait_for_database(pool: PgPool, stop: CancellationToken) {
+/// Waits for the database, then looks after it. Stops the console and says why if its role is not held to one account.
+async fn use_database(pool: PgPool, stop: CancellationToken) -> Option<Unbound> {
     let place = connect::address(&pool);
-    let wait = async {
-        let (mut looks, mut told) = (0_u32, String::new());
-        while let Err(why) = connect::check(&pool).await {
-            let reason = reason(&why);
-            if reason != told || looks.is_multiple_of(LOOKS_PER_LINE) {
-                tracing::warn!(place, reason, "waiting for the database");
-            }
-            told = reason;
-            looks += 1;
-            sleep(LOOK_AGAIN_AFTER).await;
+    let unbound = stop.run_until_cancelled(wait_for_database(&pool, &place)).await?;
+    if let Some(why) = unbound {
+        tracing::error!(place, %why, "the database role of DATABASE_URL would see every account; stopping");
+        stop.cancel();
+        return unbound;
+    }
+    tracing::info!(place, "the database is ready");
+    stop.run_until_cancelled(housekeeping::run(&pool)).await;
+    None
+}
+
+/// Says what is waited for until it is there: where, and why it cannot be used yet.
+async fn wait_for_database(pool: &PgPool, place: &str) -> Option<Unbound> {
+    let (mut looks, mut told) = (0_u32, String::new());
+    loop {
+        let reason = match look(pool).await {
+            Ok(unbound) => return unbound,
+            Err(why) => reason(&why),
+        };
+        if reason != told || looks.is_multiple_of(LOOKS_PER_LINE) {
+            tracing::warn!(place, reason, "waiting for the database");
         }
-        tracing::info!(place, "the database is ready");
-    };
-    let _ended = stop.run_until_cancelled(wait).await;
+        told = reason;
+        looks += 1;
+        sleep(LOOK_AGAIN_AFTER).await;
+    }
+}
+
+/// Whether the database can be used, and whether its role may be.
+async fn look(pool: &PgPool) -> Result<Option<Unbound>, NotReady> {
+    connect::check(pool).await?;
+    tenant::find_unbound(pool).await.map_err(NotReady::Unreachable)
 }
 
 fn reason(why: &NotReady) -> String {

@@ -11,7 +11,7 @@ const TICK: Duration = Duration::from_secs(2);
 
 /// Copies the text of another element, named by its id, or a text of its own. The icon becomes a
 /// tick for two seconds and a screen reader hears it; where the clipboard is refused, the text is
-/// selected instead. Secrets are read from the page, never handed to the button.
+/// selected, or told, instead. Secrets are read from the page, never handed to the button.
 ///
 /// Without scripts the button is not there and the text can be selected by hand.
 #[island]
@@ -30,7 +30,11 @@ pub fn CopyButton(
     let copy = move |_| {
         let value = if from.is_empty() { text.clone() } else { browser::text_of(&from) };
         let shown = from.clone();
-        let name = name.clone();
+        let refused = if from.is_empty() {
+            format!("{name}: your browser refused. Copy it by hand: {text}")
+        } else {
+            format!("{name}: your browser refused. Press Ctrl+C or ⌘C instead.")
+        };
         browser::copy(&value, move |done| {
             if done {
                 copied.set(true);
@@ -45,7 +49,7 @@ pub fn CopyButton(
                 );
             } else {
                 browser::select_text_of(&shown);
-                browser::show_toast(&format!("{name}: your browser refused. Press Ctrl+C or ⌘C instead."));
+                browser::show_toast(&refused);
             }
         });
     };

@@ -55,6 +55,19 @@ async fn a_trusted_proxy_tells_the_clients_address(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "store::MIGRATOR")]
+async fn mail_that_waits_for_its_next_try_holds_up_no_other(pool: PgPool) {
+    let console = TestConsole::new(pool).await;
+    // One more than there are lines to the mail server.
+    for n in 0..9 {
+        let email = format!("later{n}@example.com");
+        console.mail.defer(&email);
+        assert_eq!(console.browser().submit_email(&email).await.location(), "/login/code");
+    }
+    console.browser().submit_email("ada@example.com").await;
+    console.code_for("ada@example.com").await;
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
 async fn pages_answer_while_the_mail_server_is_down_and_the_mail_comes_later(pool: PgPool) {
     let console = TestConsole::new(pool).await;
     console.mail.behave(Behaviour::Refuse);

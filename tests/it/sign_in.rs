@@ -136,6 +136,33 @@ async fn a_code_works_once(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "store::MIGRATOR")]
+async fn a_first_sign_in_that_fails_half_way_can_be_done_again(pool: PgPool) {
+    let console = TestConsole::new(pool).await;
+    let (mut browser, code) = asked(&console).await;
+    // The last thing written before the commit.
+    console
+        .sql(
+            "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'the disk is full'; END $$;
+             CREATE TRIGGER fail BEFORE INSERT ON audit_events FOR EACH ROW WHEN (NEW.action = 'session.opened')
+                 EXECUTE FUNCTION fail()",
+        )
+        .await;
+    browser.submit_code(&code).await;
+    assert!(!browser.cookies.contains_key("__Host-sid"));
+    for table in [
+        "SELECT count(*) FROM users",
+        "SELECT count(*) FROM accounts",
+        "SELECT count(*) FROM sessions",
+        "SELECT count(*) FROM login_codes WHERE consumed_at IS NOT NULL OR tries > 0",
+    ] {
+        assert_eq!(console.count(table).await, 0, "{table}");
+    }
+    console.sql("DROP TRIGGER fail ON audit_events").await;
+    assert_eq!(browser.submit_code(&code).await.location(), "/a/ada/keys");
+    assert_eq!(console.count("SELECT count(*) FROM accounts").await, 1);
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
 async fn an_expired_code_is_refused(pool: PgPool) {
     let console = TestConsole::new(pool).await;
     let (mut browser, code) = asked(&console).await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Parser;
 use latchkey::server::config::{Cli, Config};
 use latchkey::server::serve::serve;
-use sqlx::PgPool;
+use sqlx::{Executor, PgPool};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::{mpsc, watch};
@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::support::TestConsole;
 
 const PATIENCE: Duration = Duration::from_secs(30);
+const PEPPER: &str = "Vb6Tn1Qe8Rw3Yu5Io0Pl2Kj7Hg4Fd9Sa";
 
 #[test]
 fn every_bad_setting_is_named_at_once_and_no_secret_is_repeated() {
@@ -50,6 +51,42 @@ fn every_bad_setting_is_named_at_once_and_no_secret_is_repeated() {
         assert!(told.contains(&format!("\n  {name}: ")), "{name} is missing in: {told}");
     }
     assert!(!told.contains("hunter2") && !told.contains("change-me"), "{told}");
+}
+
+/// A good configuration, with some arguments replaced.
+fn config(changes: &[(&str, &str)]) -> Config {
+    let good = [
+        ("database-url", "postgres://latchkey_console@localhost/latchkey"),
+        ("secret-key", "kq0Zt7yHhD3vX9sWm2Lr8Bn5Jc1Fg4Pa"),
+        ("key-pepper", PEPPER),
+        ("smtp-url", "smtp://127.0.0.1:1"),
+        ("public-url", "http://localhost:3000"),
+        ("gateway-public-url", "http://localhost:8080"),
+        ("mail-from", "keys@example.com"),
+    ];
+    let kept = good.iter().filter(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
+    let args = kept.chain(changes).map(|(name, value)| format!("--{name}={value}"));
+    let cli = Cli::try_parse_from(std::iter::once("latchkey".to_owned()).chain(args)).unwrap();
+    Config::read(&cli.settings).unwrap()
+}
+
+#[test]
+fn pepper_and_prefix_are_read_as_the_gateway_reads_them() {
+    let digest = |config: &Config| config.key_pepper.digest_of_sha256(&[7; 32]);
+    let plain = config(&[]);
+    let file = std::env::temp_dir().join(format!("latchkey-console-pepper-{}", std::process::id()));
+    std::fs::write(&file, format!("\n {PEPPER} \r\n")).unwrap();
+    let path = file.to_str().unwrap();
+    for pepper in [
+        &[("key-pepper", " Vb6Tn1Qe8Rw3Yu5Io0Pl2Kj7Hg4Fd9Sa\r\n")][..],
+        &[("key-pepper", ""), ("key-pepper-file", path)],
+        &[("key-pepper", PEPPER), ("key-pepper-file", "")],
+    ] {
+        assert_eq!(digest(&config(pepper)), digest(&plain), "{pepper:?}");
+    }
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(config(&[("key-prefix", " sk-srt- ")]).key_prefix.as_str(), "sk-srt-");
+    assert_eq!(config(&[("key-prefix", "")]).key_prefix.as_str(), "sk-lk-");
 }
 
 #[test]
@@ -119,7 +156,13 @@ impl Gate {
         Self { port, open }
     }
 
+    /// The way in as the console's role.
     fn url(&self, pool: &PgPool) -> String {
+        format!("{}&options[role]=latchkey_console", self.owners_url(pool))
+    }
+
+    /// The way in as whoever runs the tests, the owner of all tables.
+    fn owners_url(&self, pool: &PgPool) -> String {
         let options = pool.connect_options();
         let mut url = sqlx::ConnectOptions::to_url_lossy(options.as_ref());
         url.set_host(Some("127.0.0.1")).unwrap();
@@ -144,8 +187,12 @@ impl Drop for Program {
 
 impl Program {
     fn start(database_url: &str) -> Self {
+        Self::start_logging("json", database_url)
+    }
+
+    fn start_logging(format: &str, database_url: &str) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_latchkey"))
-            .args(["--log-format=json", "--rust-log=info", "--listen-addr=127.0.0.1:0"])
+            .args(["--log-format", format, "--rust-log=info", "--listen-addr=127.0.0.1:0"])
             .args(["--public-url=http://localhost:3000", "--gateway-public-url=http://localhost:8080"])
             .args(["--smtp-url=smtp://127.0.0.1:1", "--mail-from=keys@example.com"])
             .args([
@@ -195,6 +242,9 @@ async fn ready(address: &str) -> String {
 
 #[sqlx::test(migrator = "store::MIGRATOR")]
 async fn it_says_what_it_waits_for_and_comes_up_when_it_is_there(pool: PgPool) {
+    let gone = "INSERT INTO gateways (id, name, policy_version, heard_at)
+                VALUES (gen_random_uuid(), 'gone', 1, now() - interval '31 days')";
+    pool.execute(gone).await.unwrap();
     let gate = Gate::closed(&pool).await;
     let mut program = Program::start(&gate.url(&pool));
     let listens = program.line_with("the console listens").await;
@@ -206,5 +256,26 @@ async fn it_says_what_it_waits_for_and_comes_up_when_it_is_there(pool: PgPool) {
     gate.open.send(true).unwrap();
     program.line_with("the database is ready").await;
     assert!(ready(&address).await.starts_with("HTTP/1.1 200"));
+    let deleted = program.line_with("deleted old codes, policy changes or gateways").await;
+    assert_eq!(deleted["fields"]["rows"], 1);
     assert!(program.terminate().await.success());
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn it_refuses_a_role_that_sees_every_account(pool: PgPool) {
+    let gate = Gate::closed(&pool).await;
+    gate.open.send(true).unwrap();
+    let mut program = Program::start(&gate.owners_url(&pool));
+    let refused = program.line_with("would see every account").await;
+    assert_eq!(refused["fields"]["why"], "is a superuser");
+    assert_eq!(refused["level"], "ERROR");
+    program.line_with("the console has stopped").await;
+    assert!(!program.child.wait().unwrap().success());
+}
+
+#[tokio::test]
+async fn lines_that_nobody_watches_have_no_colours() {
+    let mut program = Program::start_logging("text", "postgres://nobody@127.0.0.1:1/nothing");
+    let line = tokio::time::timeout(PATIENCE, program.lines.recv()).await.unwrap().unwrap();
+    assert!(line.contains("the console listens") && !line.contains('\u{1b}'), "{line:?}");
 }

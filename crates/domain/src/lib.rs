@@ -16,6 +16,7 @@ pub mod rate;
 pub mod refusal;
 pub mod rule;
 pub mod secret;
+pub mod setting;
 pub mod sign_in;
 pub mod usage;
 

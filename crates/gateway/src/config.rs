@@ -6,12 +6,14 @@ mod check;
 mod edge;
 mod secret;
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use domain::secret::{KeyPrefix, Pepper};
+use domain::setting::{DEFAULT_KEY_PREFIX, SHORTEST_SECRET};
 use http::Uri;
 
 use self::check::Checker;
@@ -34,7 +36,7 @@ pub struct Args {
     database_url: Option<String>,
     /// File that holds DATABASE_URL
     #[arg(long, env = "DATABASE_URL_FILE", value_name = "FILE")]
-    database_url_file: Option<PathBuf>,
+    database_url_file: Option<OsString>,
     /// Where to listen
     #[arg(long, env = "LISTEN_ADDR", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
     listen_addr: String,
@@ -48,9 +50,9 @@ pub struct Args {
     key_pepper: Option<String>,
     /// File that holds KEY_PEPPER
     #[arg(long, env = "KEY_PEPPER_FILE", value_name = "FILE")]
-    key_pepper_file: Option<PathBuf>,
+    key_pepper_file: Option<OsString>,
     /// What the API keys of this service begin with
-    #[arg(long, env = "KEY_PREFIX", default_value = "sk-lk-", value_name = "PREFIX")]
+    #[arg(long, env = "KEY_PREFIX", default_value = DEFAULT_KEY_PREFIX, value_name = "PREFIX")]
     key_prefix: String,
     /// Path prefixes that stand for /v1, separated by commas, for example /api/openai/v1
     #[arg(long, env = "PATH_ALIASES", default_value = "", value_name = "PREFIXES")]
@@ -63,7 +65,7 @@ pub struct Args {
     upstream_api_key: Option<String>,
     /// File that holds UPSTREAM_API_KEY
     #[arg(long, env = "UPSTREAM_API_KEY_FILE", value_name = "FILE")]
-    upstream_api_key_file: Option<PathBuf>,
+    upstream_api_key_file: Option<OsString>,
     /// This gateway's own folder on a local disk that outlasts restarts: records of usage on their way to the database
     #[arg(long, env = "SPOOL_DIR", value_name = "FOLDER")]
     spool_dir: Option<String>,
@@ -221,7 +223,7 @@ impl Config {
         let database_url = check.secret("DATABASE_URL", args.database_url, args.database_url_file);
         let database_url = check.database_url(database_url);
         let pepper = check.secret("KEY_PEPPER", args.key_pepper, args.key_pepper_file);
-        let pepper = check.strong("KEY_PEPPER", pepper, 32);
+        let pepper = check.strong("KEY_PEPPER", pepper, SHORTEST_SECRET);
         let key = check.secret("UPSTREAM_API_KEY", args.upstream_api_key, args.upstream_api_key_file);
         let key = check.strong("UPSTREAM_API_KEY", key, 8);
         let key = check.header_value("UPSTREAM_API_KEY", key);

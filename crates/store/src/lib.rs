@@ -8,6 +8,7 @@ pub mod accounts;
 pub mod audit;
 pub mod connect;
 pub mod gateways;
+pub mod housekeeping;
 pub mod keys;
 pub mod leases;
 pub mod limits;

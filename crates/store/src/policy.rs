@@ -135,7 +135,8 @@ macro_rules! query_secrets {
     };
 }
 
-/// Streams every secret that could still matter. Run it in a repeatable-read transaction together with [`version`].
+/// Streams every secret that could still matter. Read [`version`] before it: rows may then be newer than the version,
+/// never older, and what made them newer is among the changes since.
 pub fn stream_secrets(db: &mut PgConnection) -> impl Stream<Item = sqlx::Result<SecretRow>> + '_ {
     query_secrets!("true").fetch(db)
 }

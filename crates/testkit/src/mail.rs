@@ -101,6 +101,11 @@ impl MailSink {
         self.mailbox.clear();
     }
 
+    /// From now on tells the sender of mail to `to` to try again later (451), as a greylisting server does.
+    pub fn defer(&self, to: &str) {
+        self.mailbox.defer(to);
+    }
+
     /// Changes what happens to the mail offered from now on, on open connections too.
     pub fn behave(&self, behaviour: Behaviour) {
         self.mailbox.behave(behaviour);

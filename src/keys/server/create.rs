@@ -143,7 +143,6 @@ async fn created_view(member: &Member, made: Made) -> CreatedKeyView {
         account: account_view(member),
         mask: mask(&key.prefix, &key.last4),
         name: key.name,
-        already_shown: secret.is_none(),
         secret: secret.map(|secret| secret.expose().to_owned()),
         public_id: key.public_id,
         gateway_url: member.visit.state.config.gateway_base_url(),

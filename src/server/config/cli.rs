@@ -1,8 +1,10 @@
 //! The command line and the environment variables behind it, as text. `--help` lists them all.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use domain::setting::DEFAULT_KEY_PREFIX;
 
 /// The console of Latchkey: create, limit, watch and revoke API keys.
 #[derive(Debug, Parser)]
@@ -45,7 +47,7 @@ pub enum LogFormat {
 pub struct SecretSource {
     /// The value itself.
     pub value: Option<String>,
-    /// A file that holds it; white space at its end is ignored.
+    /// A file that holds it.
     pub file: Option<PathBuf>,
 }
 
@@ -66,7 +68,7 @@ macro_rules! secret_args {
                         clap::Arg::new($file)
                             .long($long_file)
                             .env($file)
-                            .value_parser(clap::value_parser!(PathBuf))
+                            .value_parser(clap::value_parser!(OsString))
                             .help(concat!("A file that holds ", $value)),
                     )
             }
@@ -80,7 +82,7 @@ macro_rules! secret_args {
             fn from_arg_matches(matches: &clap::ArgMatches) -> Result<Self, clap::Error> {
                 Ok(Self(SecretSource {
                     value: matches.get_one::<String>($value).cloned(),
-                    file: matches.get_one::<PathBuf>($file).cloned(),
+                    file: matches.get_one::<OsString>($file).map(PathBuf::from),
                 }))
             }
 
@@ -170,7 +172,7 @@ pub struct Settings {
     #[arg(long, env = "MAIL_FROM", default_value = "")]
     pub(super) mail_from: String,
     /// What every API key begins with
-    #[arg(long, env = "KEY_PREFIX", default_value = "sk-lk-")]
+    #[arg(long, env = "KEY_PREFIX", default_value = DEFAULT_KEY_PREFIX)]
     pub(super) key_prefix: String,
     /// Your name for this service
     #[arg(long, env = "BRAND_NAME", default_value = "Latchkey")]

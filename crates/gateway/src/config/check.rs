@@ -1,11 +1,13 @@
 //! Checks variables one by one and collects what is wrong with them.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::ValueEnum;
 use domain::secret::KeyPrefix;
+use domain::setting::{self, Source};
 use http::Uri;
 use http::header::HeaderValue;
 use store::PgConnectOptions;
@@ -13,20 +15,6 @@ use tracing_subscriber::EnvFilter;
 
 use super::{LogFormat, Logs, Problems, Secret};
 use crate::router::Aliases;
-
-/// Words of documentation and habit, not of secrets. They are compared in lower case.
-const SAMPLES: [&str; 10] = [
-    "changeme",
-    "change-me",
-    "change_me",
-    "replace-me",
-    "replace_me",
-    "example",
-    "sample",
-    "your-",
-    "insecure",
-    "0123456789",
-];
 
 /// Collects problems.
 #[derive(Default)]
@@ -54,39 +42,33 @@ impl Checker {
         &mut self,
         name: &str,
         value: Option<String>,
-        file: Option<PathBuf>,
+        file: Option<OsString>,
     ) -> Option<Secret> {
-        match (value, file) {
-            (Some(_), Some(_)) => self.problem(name, &format!("is set, and so is {name}_FILE; keep one")),
-            (None, None) => {
-                self.problem(name, &format!("is missing (set it, or {name}_FILE to a file with it)"))
-            }
-            (Some(value), None) => self.not_empty(name, value),
-            (None, Some(file)) => match fs::read_to_string(&file) {
-                Ok(text) => self.not_empty(name, text.trim_end_matches(['\r', '\n']).to_owned()),
-                Err(error) => self
-                    .problem(&format!("{name}_FILE"), &format!("{} cannot be read: {error}", file.display())),
+        let file = file.map(PathBuf::from);
+        let text = match setting::source(value.as_deref(), file.as_deref()) {
+            Ok(Source::Value(text)) => Ok(text.to_owned()),
+            Ok(Source::File(file)) => match fs::read_to_string(file) {
+                Ok(text) => setting::from_file(&text).map(str::to_owned),
+                Err(error) => {
+                    let what = format!("{} cannot be read: {error}", file.display());
+                    return self.problem(&format!("{name}_FILE"), &what);
+                }
             },
+            Err(bad) => Err(bad),
+        };
+        match text {
+            Ok(text) => Some(Secret::new(text)),
+            Err(bad) => self.problem(name, &bad.to_string()),
         }
-    }
-
-    fn not_empty(&mut self, name: &str, value: String) -> Option<Secret> {
-        if value.is_empty() { self.problem(name, "is empty") } else { Some(Secret::new(value)) }
     }
 
     /// A secret of at least `bytes` bytes that is no sample.
     pub(super) fn strong(&mut self, name: &str, secret: Option<Secret>, bytes: usize) -> Option<Secret> {
         let secret = secret?;
-        let text = secret.expose();
-        if text.len() < bytes {
-            let what =
-                format!("has {} bytes and needs at least {bytes} (try: openssl rand -hex 32)", text.len());
-            return self.problem(name, &what);
+        match setting::require_strong(secret.expose(), bytes) {
+            Ok(()) => Some(secret),
+            Err(bad) => self.problem(name, &bad.to_string()),
         }
-        if is_sample(text) {
-            return self.problem(name, "is a sample value; make an own one (try: openssl rand -hex 32)");
-        }
-        Some(secret)
     }
 
     pub(super) fn header_value(&mut self, name: &str, secret: Option<Secret>) -> Option<Secret> {
@@ -148,7 +130,7 @@ impl Checker {
     }
 
     pub(super) fn key_prefix(&mut self, name: &str, text: &str) -> Option<KeyPrefix> {
-        match KeyPrefix::parse(text) {
+        match setting::key_prefix(text) {
             Ok(prefix) => Some(prefix),
             Err(error) => self.problem(name, &error.to_string()),
         }
@@ -162,7 +144,8 @@ impl Checker {
     }
 
     pub(super) fn name(&mut self, variable: &str, name: Option<String>) -> Option<String> {
-        let name = name.unwrap_or_else(host_name).trim().to_owned();
+        let name = name.as_deref().and_then(setting::given).map_or_else(host_name, str::to_owned);
+        let name = name.trim().to_owned();
         if (1..=100).contains(&name.chars().count()) {
             return Some(name);
         }
@@ -180,14 +163,6 @@ impl Checker {
         }
         parsed.map(|format| Logs { format, filter })
     }
-}
-
-fn is_sample(text: &str) -> bool {
-    let lower = text.to_ascii_lowercase();
-    let mut distinct: Vec<u8> = text.bytes().collect();
-    distinct.sort_unstable();
-    distinct.dedup();
-    distinct.len() < 5 || SAMPLES.iter().any(|sample| lower.contains(sample))
 }
 
 fn host_name() -> String {

@@ -102,9 +102,29 @@ fn a_secret_can_come_from_a_file() {
     std::fs::write(&file, format!("{PEPPER}\n")).unwrap();
     let path = file.to_str().unwrap();
     assert!(with(&[("key-pepper", None), ("key-pepper-file", Some(path))]).is_ok());
+    assert!(with(&[("key-pepper", Some("")), ("key-pepper-file", Some(path))]).is_ok(), "empty is not set");
+    assert!(with(&[("key-pepper-file", Some(""))]).is_ok(), "empty is not set");
     assert!(problems(&[("key-pepper-file", Some(path))]).contains("keep one"));
     std::fs::remove_file(&file).unwrap();
     assert!(problems(&[("key-pepper", None), ("key-pepper-file", Some(path))]).contains("KEY_PEPPER_FILE"));
+}
+
+#[test]
+fn pepper_and_prefix_are_read_as_the_console_reads_them() {
+    let digest = |config: &Config| config.pepper.digest_of_sha256(&[7; 32]);
+    let plain = with(&[]).unwrap();
+    let spaced = format!(" {PEPPER}\r\n");
+    let config = with(&[("key-pepper", Some(&spaced)), ("key-prefix", Some(" sk-srt- "))]).unwrap();
+    assert_eq!(digest(&config), digest(&plain));
+    assert_eq!(config.prefix.as_str(), "sk-srt-");
+    assert_eq!(with(&[("key-prefix", Some(""))]).unwrap().prefix.as_str(), "sk-lk-");
+}
+
+#[test]
+fn a_gateway_without_a_name_has_the_host_s() {
+    let unnamed = with(&[("gateway-name", None)]).unwrap().name;
+    assert!(!unnamed.is_empty());
+    assert_eq!(with(&[("gateway-name", Some(" "))]).unwrap().name, unnamed);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use serde_json::json;
 use store::PgPool;
 use testkit::upstream::{Answer, Step};
 
-use crate::harness::{TestGateway, UPSTREAM_KEY, logs};
+use crate::harness::{TestGateway, UPSTREAM_KEY, logs, some_secret};
 
 const PROMPT: &str = "canary-prompt-3f9d";
 const REPLY: &str = "canary-reply-8c21";
@@ -68,6 +68,31 @@ async fn no_secret_and_no_word_of_a_prompt_gets_out(pool: PgPool) {
     for text in [&log, &ledger, &spool] {
         assert!(!text.contains(REPLY), "an answer is in the log, the ledger or the spool");
     }
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn a_secret_pasted_into_a_path_is_in_no_line_of_the_log(pool: PgPool) {
+    let gateway = TestGateway::start(pool).await;
+    let pasted = some_secret().expose().to_owned();
+    let mut levels = String::new();
+    for path in [
+        format!("/v1/models/{pasted}"),
+        format!("/v1/{pasted}"),
+        format!("/{pasted}/v1/chat/completions"),
+        format!("/api/openai/v1/chat/completions/{pasted}?key={pasted}"),
+    ] {
+        for with_key in [true, false] {
+            let request = gateway.client.get(gateway.url(&path));
+            let request = if with_key { request.bearer_auth(&gateway.key.secret) } else { request };
+            let response = request.send().await.unwrap();
+            assert!(response.status().is_client_error(), "{path}");
+            let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
+            let line = logs::so_far().lines().find(|line| line.contains(&id)).map(str::to_owned);
+            levels.push_str(&line.unwrap_or_else(|| panic!("no line about {path}")));
+        }
+    }
+    assert!(levels.contains(" INFO ") && levels.contains("DEBUG "), "{levels}");
+    assert!(!logs::so_far().contains(&pasted[PREFIX_AND_ID..]), "the secret is in the log");
 }
 
 /// What of a secret may be shown: its prefix and public id.

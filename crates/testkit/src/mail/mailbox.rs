@@ -1,7 +1,7 @@
 //! The messages the sink holds and who waits for them. Knows neither SMTP nor HTTP.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -42,6 +42,8 @@ struct State {
     // Oldest first.
     held: VecDeque<Held>,
     behaviour: Behaviour,
+    // In lower case.
+    deferred: HashSet<String>,
 }
 
 #[derive(Debug)]
@@ -113,6 +115,14 @@ impl Mailbox {
 
     pub(super) fn behaviour(&self) -> Behaviour {
         self.state().behaviour
+    }
+
+    pub(super) fn defer(&self, to: &str) {
+        self.state().deferred.insert(to.to_ascii_lowercase());
+    }
+
+    pub(super) fn is_deferred(&self, to: &str) -> bool {
+        self.state().deferred.contains(&to.to_ascii_lowercase())
     }
 
     pub(super) fn behave(&self, behaviour: Behaviour) {

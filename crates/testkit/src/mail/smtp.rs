@@ -92,6 +92,9 @@ impl Handler for Receiver {
         if self.mailbox.behaviour() == Behaviour::Reject {
             return response::NO_MAILBOX;
         }
+        if self.mailbox.is_deferred(to) {
+            return Response::custom(451, "4.7.1 Try again later".to_owned());
+        }
         self.to.push(to.to_owned());
         response::OK
     }
@@ -169,6 +172,15 @@ mod tests {
         sink.behave(Behaviour::Reject);
         assert!(say(&sink, &message("a@example.com", "12345678")).await.contains("\r\n550 "));
         assert!(sink.messages().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_deferred_recipient_gets_nothing_and_others_do() {
+        let sink = MailSink::start_local().await.unwrap();
+        sink.defer("Later@example.com");
+        assert!(say(&sink, &message("later@example.com", "12345678")).await.contains("\r\n451 "));
+        say(&sink, &message("a@example.com", "12345678")).await;
+        assert_eq!(sink.messages().len(), 1);
     }
 
     #[tokio::test]
