@@ -192,18 +192,15 @@ mod tests {
             let measure = if tokens { Measure::Tokens } else { Measure::Cost };
             let price = Price { input: price / 4, cached_input: price / 8, output: price };
             let request = WorstCase { input, output, choices };
-            match request.clamp(measure, price, free) {
-                Some(cap) => {
-                    prop_assert!(cap <= output);
-                    let (fits, more) = (WorstCase { output: cap, ..request }, WorstCase { output: cap + 1, ..request });
-                    let (fits, more) = (fits.of(measure, price), more.of(measure, price));
-                    prop_assert!(fits <= free);
-                    prop_assert!(cap == output || more > free);
-                }
-                None => {
-                    let least = WorstCase { output: SMALLEST_CLAMP.min(output), ..request }.of(measure, price);
-                    prop_assert!(least > free);
-                }
+            if let Some(cap) = request.clamp(measure, price, free) {
+                prop_assert!(cap <= output);
+                let (fits, more) = (WorstCase { output: cap, ..request }, WorstCase { output: cap + 1, ..request });
+                let (fits, more) = (fits.of(measure, price), more.of(measure, price));
+                prop_assert!(fits <= free);
+                prop_assert!(cap == output || more > free);
+            } else {
+                let least = WorstCase { output: SMALLEST_CLAMP.min(output), ..request }.of(measure, price);
+                prop_assert!(least > free);
             }
         }
 

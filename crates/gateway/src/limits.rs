@@ -188,20 +188,11 @@ impl Limits {
         let doubt = need.purse.doubt();
         match timeout_at(deadline, leases::take(&self.pool, self.gateway, wish)).await {
             Ok(Ok(grant)) => {
-                self.received(need, wish, grant);
                 doubt.dispel();
-                Ok(())
+                received(need, wish, grant)
             }
             Ok(Err(error)) => Err(unavailable(&error)),
             Err(_) => Err(unavailable(&StoreError::PoolTimedOut)),
-        }
-    }
-
-    fn received(&self, need: &Need, wish: Wish, grant: Option<Grant>) {
-        match grant {
-            Some(grant) => need.purse.receive(wish, grant),
-            // The policy will say so in a moment; until then nothing is admitted under a limit that is gone.
-            None => need.purse.close(wish.needed, need.terms.amount),
         }
     }
 
@@ -341,6 +332,22 @@ impl Limits {
         }
         let mut purses = self.purses.write().unwrap_or_else(PoisonError::into_inner);
         purses.entry(limit).or_insert_with(|| Arc::new(Purse::new(limit))).clone()
+    }
+}
+
+fn received(need: &Need, wish: Wish, grant: Option<Grant>) -> Result<(), Refusal> {
+    match grant {
+        // There is enough, but it was too late to grant it: that says nothing about the limit.
+        Some(grant) if grant.granted == 0 && wish.needed <= grant.left() => Err(Refusal::Overloaded),
+        Some(grant) => {
+            need.purse.receive(wish, grant);
+            Ok(())
+        }
+        // The policy will say so in a moment; until then nothing is admitted under a limit that is gone.
+        None => {
+            need.purse.close(wish.needed, need.terms.amount);
+            Ok(())
+        }
     }
 }
 

@@ -93,14 +93,13 @@ pub async fn serve(state: Arc<State>, origin: Origin, request: Request<Incoming>
     let Origin { id, client, transport } = origin;
     let arrival = Arrival { id, client, transport, at: Instant::now(), waits: Waits::default() };
     let (parts, mut body) = request.into_parts();
-    let mut response = match router::probe(&parts.method, parts.uri.path()) {
-        Some(probe) => answer_probe(&state, probe, arrival.id),
-        None => {
-            let response = answer(&state, &arrival, &parts, &mut body).await;
-            // What this request has settled outlasts the process before its client learns of it.
-            state.journal.flushed().await;
-            response
-        }
+    let mut response = if let Some(probe) = router::probe(&parts.method, parts.uri.path()) {
+        answer_probe(&state, probe, arrival.id)
+    } else {
+        let response = answer(&state, &arrival, &parts, &mut body).await;
+        // What this request has settled outlasts the process before its client learns of it.
+        state.journal.flushed().await;
+        response
     };
     // Who was too slow with his request gets no further time for it.
     let is_patient = response.status() != StatusCode::REQUEST_TIMEOUT;

@@ -5,6 +5,9 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, Executor, PgConnection, PgPool};
 
+/// A connection that was used this lately is believed to live.
+const TRUSTED_FOR: Duration = Duration::from_secs(2);
+
 /// A pool that opens connections when they are needed; nothing is checked yet.
 ///
 /// Waiting for a connection is bounded by 2 s and a statement by `statement_timeout`, so that a database that hangs
@@ -17,6 +20,16 @@ pub fn lazy_pool(url: &str, connections: u32, statement_timeout: Duration) -> sq
     Ok(PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(2))
+        // Asking each time whether a connection still lives doubles the way of every short statement.
+        .test_before_acquire(false)
+        .before_acquire(|connection, is| {
+            Box::pin(async move {
+                if is.idle_for > TRUSTED_FOR {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .connect_lazy_with(options))
 }
 

@@ -42,6 +42,13 @@ pub struct Grant {
     pub reserved: i64,
 }
 
+impl Grant {
+    /// What the window has left, beside what is leased.
+    pub const fn left(&self) -> i64 {
+        self.amount.saturating_sub(self.spent).saturating_sub(self.reserved)
+    }
+}
+
 /// Takes a lease of `gateway` on the present window, or adds to it: one conditional statement, so that what is spent
 /// and what is reserved never pass the amount together. `None` where the limit is gone.
 pub async fn take(db: impl PgExecutor<'_>, gateway: Uuid, wish: Wish) -> sqlx::Result<Option<Grant>> {

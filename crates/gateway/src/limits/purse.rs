@@ -318,7 +318,7 @@ impl Purse {
         let mut state = self.lock();
         state.dry = (grant.granted == 0).then(|| Dry {
             needed: wish.needed,
-            left: grant.amount - grant.spent - grant.reserved,
+            left: grant.left(),
             amount: grant.amount,
             when: Instant::now(),
         });

@@ -155,7 +155,7 @@ impl Rates {
                 // Not signed in yet: that takes a moment.
                 Ok(Ok(None)) => {}
                 Ok(Err(error)) => {
-                    tracing::debug!(%error, "this gateway's share of rate limits is not known anew")
+                    tracing::debug!(%error, "this gateway's share of rate limits is not known anew");
                 }
                 Err(_) => tracing::debug!("the database does not say this gateway's share of rate limits"),
             }

@@ -164,6 +164,7 @@ impl Opening {
 }
 
 /// An open request.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about one request")]
 #[derive(Debug)]
 pub struct Entry {
     opening: Opening,

@@ -71,7 +71,9 @@ impl Writer {
 
     /// The ledger has these: their leases are drawn by as much.
     fn book(&self, batch: &[UsageRecord]) {
-        batch.iter().for_each(|record| self.leases.booked(&record.charges));
+        for record in batch {
+            self.leases.booked(&record.charges);
+        }
     }
 
     /// New requests are taken when this is done. Everything an earlier run has used is booked by then, so what its

@@ -73,6 +73,7 @@ pub(super) struct Log {
     pub(super) work: Notify,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about the files")]
 #[derive(Debug)]
 struct State {
     /// Oldest first; the last one takes new frames.
@@ -482,7 +483,9 @@ impl State {
         if live.settle.is_none() {
             self.live.remove(&request);
         }
-        open.into_iter().for_each(|segment| self.unpin(segment, 1));
+        for segment in open {
+            self.unpin(segment, 1);
+        }
     }
 }
 

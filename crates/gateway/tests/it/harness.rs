@@ -190,7 +190,7 @@ impl TestGateway {
     pub async fn neighbour(&self) -> (Gateway, TempDir) {
         let spool = tempfile::tempdir().unwrap();
         let mut config = self.config.clone();
-        config.name = "gw-neighbour".to_owned();
+        "gw-neighbour".clone_into(&mut config.name);
         spool.path().clone_into(&mut config.spool.folder);
         let pool = as_role(&self.owner, "latchkey_gateway").await.unwrap();
         let gateway = Gateway::start(config, pool).await.unwrap();
