@@ -483,7 +483,7 @@ impl State {
         if live.settle.is_none() {
             self.live.remove(&request);
         }
-        for segment in open {
+        if let Some(segment) = open {
             self.unpin(segment, 1);
         }
     }
