@@ -8,7 +8,8 @@ mod lease;
 mod purse;
 pub mod rates;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -79,6 +80,7 @@ pub struct Limits {
     rates: Arc<Rates>,
     /// Turns to read figures.
     figures: Semaphore,
+    fence: AtomicI64,
 }
 
 /// What one admitted request holds, until it is settled. Dropped without that, it gives everything back.
@@ -137,7 +139,14 @@ impl Limits {
     /// The limits of the gateway called `gateway`, whose leases are in this database.
     pub fn new(pool: PgPool, gateway: Uuid) -> Self {
         let rates = Arc::new(Rates::new(pool.clone(), gateway));
-        Self { pool, gateway, purses: RwLock::default(), rates, figures: Semaphore::new(FIGURES) }
+        Self {
+            pool,
+            gateway,
+            purses: RwLock::default(),
+            rates,
+            figures: Semaphore::new(FIGURES),
+            fence: AtomicI64::new(0),
+        }
     }
 
     /// Requests per minute.
@@ -252,6 +261,26 @@ impl Limits {
         };
         timeout(ASK_TIME, giving).await.unwrap_or(Err(StoreError::PoolTimedOut))?;
         doubt.dispel();
+        Ok(())
+    }
+
+    /// The fence up to which it has looked at its leases.
+    pub fn fence(&self) -> i64 {
+        self.fence.load(Ordering::Acquire)
+    }
+
+    /// An owner has released leases of this gateway: whatever the database does not know any more is not used.
+    pub async fn heed_fence(&self, fence: i64) -> Result<(), StoreError> {
+        let held = leases::list_held(&self.pool, self.gateway).await?;
+        let held: HashSet<_> = held.iter().map(|held| (held.limit, held.starts_at, held.epoch)).collect();
+        let keep = |purse: &Arc<Purse>| {
+            purse.keep_only(|starts_at, epoch| held.contains(&(purse.limit(), starts_at, epoch)))
+        };
+        let lost: usize = self.all().iter().map(keep).sum();
+        self.fence.store(fence, Ordering::Release);
+        if lost > 0 {
+            tracing::warn!(lost, "leases of this gateway were released while it was not heard");
+        }
         Ok(())
     }
 

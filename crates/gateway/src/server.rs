@@ -86,10 +86,11 @@ impl Gateway {
             None => None,
         };
         let policy = Arc::new(Policy::new(limits.staleness));
-        let name = Name { id: spool.gateway_id(), name: config.name };
-        let feed = Feed::new(policy.clone(), upstreams.clone(), pool.clone(), name, limits.poll);
-        let (journal, records) = Journal::new(spool.clone(), limits.unsettled);
         let leases = Arc::new(Limits::new(pool.clone(), spool.gateway_id()));
+        let name = Name { id: spool.gateway_id(), name: config.name };
+        let feed =
+            Feed::new(policy.clone(), upstreams.clone(), leases.clone(), pool.clone(), name, limits.poll);
+        let (journal, records) = Journal::new(spool.clone(), limits.unsettled);
         let (stop, closing, spool_done) =
             (Stop::default(), CancellationToken::new(), CancellationToken::new());
         let counts = Arc::new(Metrics::new(config.edge.metrics_per_key));

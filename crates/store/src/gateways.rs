@@ -39,6 +39,14 @@ pub async fn beat(db: impl PgExecutor<'_>, gateway: Uuid, version: i64) -> sqlx:
         .map(|_| ())
 }
 
+/// How often an owner has released leases of a gateway: when it rises, some of those it believes to hold are gone. 0 for
+/// a gateway that has not signed in.
+pub async fn find_fence(db: impl PgExecutor<'_>, gateway: Uuid) -> sqlx::Result<i64> {
+    let fence =
+        sqlx::query_scalar!("SELECT fence FROM gateways WHERE id = $1", gateway).fetch_optional(db).await?;
+    Ok(fence.unwrap_or(0))
+}
+
 /// Writes down an orderly stop: nobody waits for this gateway any more.
 pub async fn stop(db: impl PgExecutor<'_>, gateway: Uuid) -> sqlx::Result<()> {
     sqlx::query!("UPDATE gateways SET stopped_at = now() WHERE id = $1", gateway)

@@ -5,6 +5,7 @@ use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::TenantTx;
 use crate::usage::Charge;
 
 /// The channel on which a limit is named of which a gateway has found nothing left while others hold leases.
@@ -108,6 +109,14 @@ pub async fn list_held_of(
     )
     .fetch_all(db)
     .await
+}
+
+/// Releases what a gateway holds of a limit of the transaction's account, for an owner. Gives how much that was;
+/// `None` where the gateway was heard within the last 30 s and may be using it.
+pub async fn release(tx: &mut TenantTx, limit: LimitId, gateway: Uuid) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar!("SELECT release_lease($1, $2)", limit as LimitId, gateway)
+        .fetch_one(tx.connection())
+        .await
 }
 
 /// Every lease of a gateway that holds anything: at start, what its last life has left.

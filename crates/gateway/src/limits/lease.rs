@@ -50,6 +50,15 @@ impl Lease {
         self.leased = self.leased.max(held);
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.leased == 0
+    }
+
+    /// It was released: nothing of it is free any more.
+    pub(super) fn lose(&mut self) {
+        self.leased = 0;
+    }
+
     /// Whether a grant belongs to this lease.
     pub(super) fn is_of(&self, starts_at: OffsetDateTime, epoch: i64) -> bool {
         self.starts_at == starts_at && self.epoch == epoch

@@ -256,6 +256,15 @@ impl Purse {
         state.in_doubt = state.in_doubt.filter(|since| began.duration_since(*since) < DOUBT_FOR);
     }
 
+    /// Leases that are not `held` any more serve no request from now on; what runs under them is settled all the same.
+    /// Gives how many those are.
+    pub(super) fn keep_only(&self, held: impl Fn(OffsetDateTime, i64) -> bool) -> usize {
+        let mut state = self.lock();
+        let lost =
+            state.leases.iter_mut().filter(|lease| !lease.is_empty() && !held(lease.starts_at, lease.epoch));
+        lost.map(Lease::lose).count()
+    }
+
     /// The turn to ask the database.
     pub(super) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.asking.lock().await

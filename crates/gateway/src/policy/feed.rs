@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::Policy;
 use super::set::{Set, Update};
+use crate::limits::Limits;
 use crate::upstream::Upstreams;
 
 /// One look at the database.
@@ -40,6 +41,7 @@ pub struct Name {
 pub struct Feed {
     policy: Arc<Policy>,
     upstreams: Arc<Upstreams>,
+    leases: Arc<Limits>,
     pool: PgPool,
     /// This gateway, for the console's receipts: the same after a restart, so that nobody waits for its ghost.
     id: Uuid,
@@ -53,12 +55,13 @@ impl Feed {
     pub fn new(
         policy: Arc<Policy>,
         upstreams: Arc<Upstreams>,
+        leases: Arc<Limits>,
         pool: PgPool,
         gateway: Name,
         interval: Duration,
     ) -> Self {
         let Name { id, name } = gateway;
-        Self { policy, upstreams, pool, id, name, interval, look_now: Arc::default() }
+        Self { policy, upstreams, leases, pool, id, name, interval, look_now: Arc::default() }
     }
 
     /// What the database calls this gateway.
@@ -153,6 +156,11 @@ impl Feed {
             self.tell(db).await?;
         }
         let pulse = within(LOOK_TIME, policy::pulse(&mut *db)).await?;
+        // Before it is fresh again: while it was silent, an owner may have taken its leases away.
+        let fence = within(LOOK_TIME, gateways::find_fence(&mut *db, self.id)).await?;
+        if fence != self.leases.fence() {
+            within(LOOK_TIME, self.leases.heed_fence(fence)).await?;
+        }
         self.policy.clock.set(pulse.now);
         let before = self.policy.read().version;
         if health.is_loaded && pulse.version == before {

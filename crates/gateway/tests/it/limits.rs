@@ -18,7 +18,7 @@ use store::accounts::BillingMode;
 use store::connect::as_role;
 use store::limits::{self, Standing, Subject};
 use store::usage::{self, Charge, UsageRecord};
-use store::{PgPool, TenantTx};
+use store::{PgPool, TenantTx, gateways, leases};
 use time::OffsetDateTime;
 use time::macros::datetime;
 use uuid::Uuid;
@@ -30,6 +30,7 @@ const NOW: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
 
 /// One key with one cost limit.
 struct Bench {
+    owner: PgPool,
     pool: PgPool,
     console: PgPool,
     account: TestAccount,
@@ -56,11 +57,15 @@ impl Bench {
             used_up: false,
             ends_at: None,
         };
-        Self { pool, console, account, key, terms }
+        Self { owner, pool, console, account, key, terms }
     }
 
     fn gateway(&self, number: u128) -> Arc<Limits> {
         Arc::new(Limits::new(self.pool.clone(), Uuid::from_u128(number)))
+    }
+
+    async fn owner_execute(&self, sql: &'static str) {
+        sqlx::raw_sql(sql).execute(&self.owner).await.unwrap();
     }
 
     async fn figures(&self) -> Standing {
@@ -298,4 +303,27 @@ async fn what_another_gateway_needs_is_recalled(pool: PgPool) {
     eventually("it is granted to the other", || async { reserve(&other, &[bench.terms], 200).await.ok() })
         .await;
     listening.abort();
+}
+
+/// A gateway that comes back from silence looks at its leases before it uses them: an owner may have released them.
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn a_released_lease_is_not_used_by_the_gateway_that_returns(pool: PgPool) {
+    let bench = Bench::new(pool, 1_000).await;
+    let (silent, other) = (bench.gateway(1), bench.gateway(2));
+    gateways::acknowledge(&bench.pool, Uuid::from_u128(1), "silent", 1).await.unwrap();
+    let running = reserve(&silent, &[bench.terms], 300).await.unwrap();
+    drop(reserve(&silent, &[bench.terms], 500).await.unwrap());
+    bench.owner_execute("UPDATE gateways SET heard_at = now() - interval '31 s'").await;
+    let mut tx = TenantTx::begin(&bench.console, bench.account.id).await.unwrap();
+    assert_eq!(leases::release(&mut tx, bench.terms.id, Uuid::from_u128(1)).await.unwrap(), Some(800));
+    tx.commit().await.unwrap();
+    let theirs = reserve(&other, &[bench.terms], 900).await.unwrap();
+    let fence = gateways::find_fence(&bench.pool, Uuid::from_u128(1)).await.unwrap();
+    silent.heed_fence(fence).await.unwrap();
+    assert!(reserve(&silent, &[bench.terms], 200).await.is_err(), "the others have it now");
+    // What ran meanwhile is booked, and what they spend too: the sum is a fact.
+    bench.book(1, consume(running, 300)).await;
+    bench.book(2, consume(theirs, 900)).await;
+    let figures = bench.figures().await;
+    assert_eq!((figures.spent, figures.excess), (1_200, 200));
 }

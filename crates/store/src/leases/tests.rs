@@ -9,7 +9,7 @@ use crate::connect::as_role;
 use crate::limits::{self, Standing, Subject, Terms};
 use crate::usage::tests::record;
 use crate::usage::{self, UsageRecord};
-use crate::{TenantTx, keys};
+use crate::{TenantTx, gateways, keys};
 
 const HERE: Uuid = Uuid::from_u128(1);
 const THERE: Uuid = Uuid::from_u128(2);
@@ -76,6 +76,13 @@ impl Bench {
         let mut tx = TenantTx::begin(&self.console, self.acme.id).await.unwrap();
         let list = limits::list(&mut tx, Subject::Key(self.key)).await.unwrap();
         list[0]
+    }
+
+    async fn release(&self, gateway: Uuid) -> Option<i64> {
+        let mut tx = TenantTx::begin(&self.console, self.acme.id).await.unwrap();
+        let released = release(&mut tx, self.limit, gateway).await.unwrap();
+        tx.commit().await.unwrap();
+        released
     }
 
     async fn spent_reserved_excess(&self) -> (i64, i64, i64) {
@@ -233,4 +240,27 @@ async fn another_account_sees_no_limit(pool: PgPool) {
     assert!(!limits::remove(&mut tx, Subject::Key(bench.key), Measure::Cost).await.unwrap());
     let foreign = limits::put(&mut tx, Subject::Key(bench.key), terms(1)).await.unwrap_err();
     assert!(foreign.to_string().contains("foreign key"), "{foreign}");
+}
+
+#[sqlx::test(migrator = "crate::MIGRATOR")]
+async fn an_owner_releases_what_a_silent_gateway_holds(pool: PgPool) {
+    let bench =
+        Bench::new(&pool, Terms { measure: Measure::Cost, amount: 1_000, period: Period::Never }).await;
+    gateways::acknowledge(&bench.gateway, HERE, "here", 1).await.unwrap();
+    let held = bench.take(HERE, 700, 700).await;
+    assert_eq!(bench.take(THERE, 400, 400).await.granted, 0);
+    assert_eq!(bench.release(HERE).await, None, "it was heard just now");
+    sqlx::query!("UPDATE gateways SET heard_at = now() - interval '31 s'")
+        .execute(&bench.owner)
+        .await
+        .unwrap();
+    assert_eq!(bench.release(HERE).await, Some(700));
+    assert_eq!(bench.release(HERE).await, Some(0), "there is nothing left of it");
+    assert_eq!(gateways::find_fence(&bench.gateway, HERE).await.unwrap(), 1);
+    assert_eq!(bench.take(THERE, 900, 900).await.granted, 900);
+    // What it had served is a fact all the same, and what exceeds the limit by then is the excess.
+    bench.settle(HERE, held, &[300]).await;
+    assert_eq!(bench.spent_reserved_excess().await, (300, 900, 200));
+    let late = GiveBack { limit: bench.limit, starts_at: held.starts_at, epoch: held.epoch, amount: 400 };
+    assert_eq!(give_back(&bench.gateway, HERE, late).await.unwrap(), 0);
 }
