@@ -68,7 +68,7 @@ pub struct LoginView {
 pub struct CodeView {
     /// The operator's name for this service.
     pub brand: String,
-    /// The address the code was sent to; empty if this browser asked for none.
+    /// The address the code was sent to.
     pub email: String,
     /// Seconds until another code may be asked for; 0 when it may be now.
     pub resend_in_seconds: u32,

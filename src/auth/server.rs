@@ -72,7 +72,14 @@ pub(super) async fn request_code(email: String) -> Result<Done, AppError> {
             None => Token::generate()?,
         };
         let code = SignInCode::from_entropy(random()?);
-        if issue(&visit, &email, &browser, &code).await? == Issued::Send {
+        let issued = issue(&visit, &email, &browser, &code).await?;
+        if issued == Issued::Limited {
+            // The page says nothing, so that it tells nothing; whoever runs this must be able to find out.
+            tracing::warn!(
+                "a sign-in code was not sent: its address or network has had as many as it may have"
+            );
+        }
+        if issued == Issued::Send {
             let user_agent = visit.browser();
             let asked = mail::Asked { at: now(), from: visit.address(), user_agent: &user_agent };
             visit.state.mailer.send(mail::code_mail(&visit.state.config, email.clone(), &code, &asked));

@@ -144,8 +144,6 @@ pub struct CreatedKeyView {
     pub secret: Option<String>,
     /// What identifies the secret without being it.
     pub mask: String,
-    /// The public id.
-    pub public_id: String,
     /// Where clients send requests, with `/v1`.
     pub gateway_url: String,
     /// How far the gateways know of it; `None` if they were asked when the form was first answered.

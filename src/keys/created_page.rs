@@ -12,8 +12,7 @@ pub fn KeyCreatedPage(
     /// The key and, the first time, its secret.
     created: CreatedKeyView,
 ) -> impl IntoView {
-    let CreatedKeyView { account, name, secret, mask, gateway_url, receipt, example_model, public_id: _ } =
-        created;
+    let CreatedKeyView { account, name, secret, mask, gateway_url, receipt, example_model } = created;
     let keys = format!("/a/{}/keys", account.slug);
     let shown = match secret {
         Some(secret) => view! { <Secret secret gateway_url receipt example_model /> }.into_any(),

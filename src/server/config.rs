@@ -93,7 +93,7 @@ impl Config {
         let database_url = read.secret("DATABASE_URL", &settings.database_url);
         let database_url = read.check("DATABASE_URL", database_url, |text| value::database_url(&text));
         let listen = read.parsed("LISTEN_ADDR", &settings.listen_addr);
-        let public = read.check_text("PUBLIC_URL", &settings.public_url, Origin::parse);
+        let public = read.check_text("PUBLIC_URL", &settings.public_url, value::console_origin);
         let gateway = read.check_text("GATEWAY_PUBLIC_URL", &settings.gateway_public_url, Origin::parse);
         let smtp = read.secret("SMTP_URL", &settings.smtp_url);
         let smtp = read.check("SMTP_URL", smtp, |text| Smtp::parse(&text));

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use store::PgPool;
 use store::connect::{self, NotReady};
 use store::tenant::{self, Unbound};
+use store::{PgPool, StoreError};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{sleep, timeout};
@@ -22,6 +22,8 @@ use super::state::AppState;
 const CONNECTIONS: u32 = 20;
 const STATEMENT_WITHIN: Duration = Duration::from_secs(10);
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// A firewall may swallow every packet, and then nothing ever answers.
+const LOOK_WITHIN: Duration = Duration::from_secs(5);
 /// While nothing changes, how many looks pass between two log lines.
 const LOOKS_PER_LINE: u32 = 15;
 const MAIL_WITHIN: Duration = Duration::from_secs(5);
@@ -103,8 +105,15 @@ async fn wait_for_database(pool: &PgPool, place: &str) -> Option<Unbound> {
 
 /// Whether the database can be used, and whether its role may be.
 async fn look(pool: &PgPool) -> Result<Option<Unbound>, NotReady> {
-    connect::check(pool).await?;
-    tenant::find_unbound(pool).await.map_err(NotReady::Unreachable)
+    let looking = async {
+        // The role first: whatever the schema is, as another role nothing may be served.
+        let unbound = tenant::find_unbound(pool).await.map_err(NotReady::Unreachable)?;
+        if unbound.is_none() {
+            connect::check(pool).await?;
+        }
+        Ok(unbound)
+    };
+    timeout(LOOK_WITHIN, looking).await.unwrap_or(Err(NotReady::Unreachable(StoreError::PoolTimedOut)))
 }
 
 fn reason(why: &NotReady) -> String {

@@ -98,8 +98,8 @@ fn Banners(billing_active: bool, live_gateways: Option<u32>) -> impl IntoView {
 fn BillingBanner() -> impl IntoView {
     view! {
         <Banner tone=Tone::Warn>
-            "This account has no active billing method, so the gateway refuses every request with 402. \
-             Keys can be created and changed meanwhile. Ask whoever runs this service to activate billing."
+            "This account has no active billing method or is suspended, so the gateway refuses every request. \
+             Keys can be created and changed meanwhile. Ask whoever runs this service to activate it."
         </Banner>
     }
 }

@@ -117,6 +117,7 @@ async fn a_stop_finishes_what_is_under_way(pool: PgPool) {
     client.write_all(b"Connection: close\r\n\r\n").await.unwrap();
     let mut rest = Vec::new();
     let _ended = client.read_to_end(&mut rest).await;
+    assert!(rest.starts_with(b"HTTP/1.1 200 OK\r\n"), "{}", String::from_utf8_lossy(&rest));
     let _closed = idle.read_to_end(&mut rest).await;
     tokio::time::timeout(PATIENCE, serving).await.unwrap().unwrap();
     assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");

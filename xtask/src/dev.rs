@@ -171,7 +171,7 @@ fn welcome(settings: &Settings, place: &Place, report: Report, took: Duration) {
     } else {
         report.say(
             "  The demo key's secret is not here (it is told once): make a key in the console,\n  \
-             or delete .latchkey to begin anew.\n",
+             or delete .latchkey (and /var/lib/latchkey, if there is one) to begin anew.\n",
         );
     }
     report.say("  Ctrl-C stops everything.\n");

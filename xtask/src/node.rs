@@ -1,4 +1,4 @@
-//! Node and what comes by npm: Tailwind, wasm-opt, fonts, Playwright, the official client.
+//! Node and what comes by npm: Tailwind, wasm-opt, fonts, Playwright, the official clients.
 
 use std::{
     fs,

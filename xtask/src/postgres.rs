@@ -179,7 +179,7 @@ fn find_or_install(config: &Config, report: Report) -> Result<Binaries> {
         return Ok(found);
     }
     apt::install(&["postgresql"], "the database, about 1 min", config, report)?;
-    Binaries::find(config).context("PostgreSQL was installed and cannot be found")
+    Binaries::find(config).context("PostgreSQL was installed, and yet there is none of version 15 or newer")
 }
 
 /// Whether the machine has PostgreSQL, and which, for `doctor`.

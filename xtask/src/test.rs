@@ -93,9 +93,11 @@ impl<'a> Bench<'a> {
             Step::new("size", "the first load is at most 180 kB", move || self.size()),
             Step::new("browser", "the product in Chromium", move || product::in_browser(self))
                 .unless(chromium::out_of_reach(self.config)),
-            Step::new("clients", "the official OpenAI packages against the gateway", move || {
-                clients::run(self)
-            })
+            Step::new(
+                "clients",
+                "the official OpenAI and Anthropic packages against the gateway",
+                move || clients::run(self),
+            )
             .unless(python::out_of_reach(self.config)),
         ]);
         steps

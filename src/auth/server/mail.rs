@@ -12,7 +12,7 @@ use crate::server::text;
 
 /// Who asked for a code, so that its reader can tell whether it was them.
 pub(super) struct Asked<'a> {
-    /// When, by the database's clock.
+    /// When, by this machine's clock.
     pub(super) at: OffsetDateTime,
     /// From which address.
     pub(super) from: IpAddr,

@@ -144,7 +144,6 @@ async fn created_view(member: &Member, made: Made) -> CreatedKeyView {
         mask: mask(&key.prefix, &key.last4),
         name: key.name,
         secret: secret.map(|secret| secret.expose().to_owned()),
-        public_id: key.public_id,
         gateway_url: member.visit.state.config.gateway_base_url(),
         receipt,
         example_model,

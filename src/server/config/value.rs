@@ -110,6 +110,7 @@ pub(super) fn hash_file(named: Option<&Path>) -> Result<Option<PathBuf>, String>
     let program =
         std::env::current_exe().map_err(|error| format!("this program's folder is unknown: {error}"))?;
     let folder = program.parent().unwrap_or(Path::new("/"));
+    let named = named.filter(|name| !name.as_os_str().is_empty());
     let file = folder.join(named.unwrap_or(Path::new("hash.txt")));
     match (file.is_file(), named) {
         (true, _) => Ok(Some(file)),
@@ -139,6 +140,18 @@ pub(super) fn billing(text: &str) -> Result<BillingMode, String> {
         "invoiced" => Ok(BillingMode::Invoiced),
         other => Err(format!("{other:?} is neither none nor invoiced")),
     }
+}
+
+/// Where people open the console: over TLS, or on this machine. Browsers keep its cookies nowhere else, so that nobody
+/// could sign in.
+pub(super) fn console_origin(text: &str) -> Result<Origin, String> {
+    let origin = Origin::parse(text)?;
+    if origin.is_https() || origin.is_local() {
+        return Ok(origin);
+    }
+    Err("must be https:// (a proxy that speaks TLS in front will do): over http:// browsers keep a sign-in on \
+         localhost only"
+        .to_owned())
 }
 
 /// Scheme, host and port, as browsers write it in `Origin`: lower case, no default port, no slash at the end.
@@ -171,6 +184,15 @@ impl Origin {
         &self.0
     }
 
+    /// Whether it is this machine's own, which browsers trust without TLS.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        let host = self.0.split_once("://").map_or("", |(_, host)| host);
+        let port = host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok());
+        let name = port.map_or(host, |(name, _)| name);
+        name == "localhost" || name.ends_with(".localhost") || name == "[::1]" || name.starts_with("127.")
+    }
+
     /// Whether browsers reach it over TLS.
     #[must_use]
     pub fn is_https(&self) -> bool {
@@ -181,6 +203,18 @@ impl Origin {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn people_reach_the_console_over_tls_or_on_its_own_machine() {
+        for good in
+            ["https://keys.example.com", "http://localhost:3000", "http://127.0.0.1", "http://[::1]:3000"]
+        {
+            assert!(console_origin(good).is_ok(), "{good}");
+        }
+        for bad in ["http://keys.example.com", "http://10.0.0.1:3000", "http://localhost.example.com", ""] {
+            assert!(console_origin(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn an_origin_is_written_as_browsers_write_it() {

@@ -8,7 +8,7 @@ use leptos::html;
 use leptos::prelude::*;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{CustomEventInit, Element, HtmlDocument, HtmlElement, HtmlTextAreaElement};
+use web_sys::{CustomEventInit, Element};
 
 use super::{ANNOUNCER, TOAST_EVENT};
 
@@ -24,12 +24,12 @@ pub fn announce(text: &str) {
     }
 }
 
-/// Puts `text` on the clipboard, then tells `done` whether that worked. To be called in a click.
+/// Puts `text` on the clipboard, then tells `done` whether that worked.
 pub fn copy(text: &str, done: impl FnOnce(bool) + 'static) {
-    // Absent on pages served by plain HTTP from another machine, whatever the type says.
+    // Absent where a browser or its policy takes it away, whatever the type says.
     let clipboard = Reflect::get(&window().navigator(), &JsValue::from_str("clipboard"));
     let Some(clipboard) = clipboard.ok().and_then(|found| found.dyn_into::<web_sys::Clipboard>().ok()) else {
-        done(copy_by_command(text).unwrap_or(false));
+        done(false);
         return;
     };
     let answered = std::rc::Rc::new(std::cell::Cell::new(Some(done)));
@@ -45,24 +45,6 @@ pub fn copy(text: &str, done: impl FnOnce(bool) + 'static) {
     let _promise = clipboard.write_text(text).then2(&kept, &refused);
     kept.forget();
     refused.forget();
-}
-
-/// Copies the way that needs no secure context: out of a field that is there for that moment only.
-fn copy_by_command(text: &str) -> Option<bool> {
-    let document = document();
-    let focused = document.active_element().and_then(|element| element.dyn_into::<HtmlElement>().ok());
-    let field = document.create_element("textarea").ok()?.dyn_into::<HtmlTextAreaElement>().ok()?;
-    field.set_class_name("sr-only");
-    field.set_read_only(true);
-    field.set_value(text);
-    document.body()?.append_child(&field).ok()?;
-    field.select();
-    let copied = document.dyn_into::<HtmlDocument>().ok().map(|page| page.exec_command("copy") == Ok(true));
-    field.remove();
-    if let Some(element) = focused {
-        let _ = element.focus();
-    }
-    copied
 }
 
 /// Opens `dialog` instead of following a link that matches the selector `trigger`. Before that,

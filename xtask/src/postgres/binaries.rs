@@ -8,6 +8,9 @@ use std::{
 
 use crate::{config::Config, process, toolchain::on_path};
 
+/// The oldest major version that will do.
+pub const OLDEST: u32 = 15;
+
 /// A folder with `initdb`, `postgres`, `pg_ctl` and `psql`.
 #[derive(Clone, Debug)]
 pub struct Binaries {
@@ -21,7 +24,12 @@ impl Binaries {
             .and_then(|ask| process::output(Command::new(ask).arg("--bindir")).ok());
         let on_path = on_path(&config.path, "initdb").and_then(|found| found.parent().map(Path::to_owned));
         let candidates = debians().into_iter().chain(told.map(PathBuf::from)).chain(on_path);
-        candidates.into_iter().find(|dir| is_complete(dir)).map(|dir| Self { dir })
+        candidates.filter(|dir| is_complete(dir)).map(|dir| Self { dir }).find(Self::is_recent)
+    }
+
+    /// The schema needs `UNIQUE NULLS NOT DISTINCT`.
+    fn is_recent(&self) -> bool {
+        self.major().and_then(|major| major.parse().ok()).is_some_and(|major: u32| major >= OLDEST)
     }
 
     /// Those of a major version, for a cluster that an older PostgreSQL made.

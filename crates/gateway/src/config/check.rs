@@ -92,7 +92,7 @@ impl Checker {
     }
 
     pub(super) fn base_url(&mut self, name: &str, url: Option<String>) -> Option<Uri> {
-        let Some(url) = url else {
+        let Some(url) = url.filter(|url| !url.trim().is_empty()) else {
             return self.problem(name, "is missing (for example https://api.openai.com/v1)");
         };
         let Ok(uri) = url.trim_end_matches('/').parse::<Uri>() else {

@@ -95,8 +95,8 @@ impl Feed {
         }
     }
 
-    /// Looks over one connection until that fails. A connection of its own, because a pool asks each time whether
-    /// the one it hands out still lives, and every exchange counts between a change and its being in force.
+    /// Looks over one connection until that fails. A connection of its own, because waiting for one of
+    /// a busy pool would come between a change and its being in force.
     async fn look_repeatedly(&self, health: &mut Health) -> LookError {
         let mut connection = match within(LOOK_TIME, self.pool.acquire()).await {
             Ok(connection) => connection,
