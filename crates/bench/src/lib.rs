@@ -5,6 +5,7 @@
 //! that the gateway takes.
 
 pub mod answers;
+pub mod floor;
 pub mod listen;
 pub mod upstream;
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::Context;
-use bench::upstream;
+use bench::{floor, upstream};
 use clap::{Parser, Subcommand};
 
 #[derive(Debug, Parser)]
@@ -21,11 +21,24 @@ enum Role {
         #[arg(long)]
         listen: SocketAddr,
     },
+    /// A bare proxy
+    Floor {
+        /// Where to listen
+        #[arg(long)]
+        listen: SocketAddr,
+        /// Where everything goes
+        #[arg(long)]
+        upstream: SocketAddr,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    // The floor has as many threads as the gateway; the others are one thread each, so that they leave it room.
+    let mut runtime = match args.role {
+        Role::Floor { .. } => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
     runtime.enable_all().build()?.block_on(run(args.role))
 }
 
@@ -33,6 +46,9 @@ async fn run(role: Role) -> anyhow::Result<()> {
     match role {
         Role::Upstream { listen } => {
             upstream::run(listen).await.with_context(|| format!("upstream on {listen}"))
+        }
+        Role::Floor { listen, upstream } => {
+            floor::run(listen, upstream).await.with_context(|| format!("floor on {listen}"))
         }
     }
 }
