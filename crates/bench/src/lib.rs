@@ -7,6 +7,7 @@
 pub mod answers;
 pub mod floor;
 pub mod listen;
+pub mod load;
 pub mod upstream;
 
 /// Anything that went wrong on a connection; it is only ever shown.

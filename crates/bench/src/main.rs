@@ -1,9 +1,11 @@
 //! `latchkey-bench`: the programs of `cargo xtask bench`, one for each subcommand.
 
+use std::io::Write;
 use std::net::SocketAddr;
 
 use anyhow::Context;
-use bench::{floor, upstream};
+use bench::load::Plan;
+use bench::{floor, load, upstream};
 use clap::{Parser, Subcommand};
 
 #[derive(Debug, Parser)]
@@ -30,6 +32,8 @@ enum Role {
         #[arg(long)]
         upstream: SocketAddr,
     },
+    /// Sends requests and prints what it saw as one line of JSON
+    Load(load::LoadArgs),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -49,6 +53,11 @@ async fn run(role: Role) -> anyhow::Result<()> {
         }
         Role::Floor { listen, upstream } => {
             floor::run(listen, upstream).await.with_context(|| format!("floor on {listen}"))
+        }
+        Role::Load(args) => {
+            let seen = load::run(Plan::try_from(args)?).await?;
+            writeln!(std::io::stdout(), "{}", serde_json::to_string(&seen)?)
+                .context("nobody reads the result")
         }
     }
 }
