@@ -6,6 +6,7 @@
 
 pub mod answers;
 pub mod floor;
+pub mod keys;
 pub mod listen;
 pub mod load;
 pub mod upstream;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use anyhow::Context;
 use bench::load::Plan;
-use bench::{floor, load, upstream};
+use bench::{floor, keys, load, upstream};
 use clap::{Parser, Subcommand};
 
 #[derive(Debug, Parser)]
@@ -34,6 +34,8 @@ enum Role {
     },
     /// Sends requests and prints what it saw as one line of JSON
     Load(load::LoadArgs),
+    /// Makes API keys: a table of digests, and files of secrets
+    Keys(keys::KeysArgs),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -59,5 +61,6 @@ async fn run(role: Role) -> anyhow::Result<()> {
             writeln!(std::io::stdout(), "{}", serde_json::to_string(&seen)?)
                 .context("nobody reads the result")
         }
+        Role::Keys(args) => keys::make(&args),
     }
 }
