@@ -115,7 +115,10 @@ fn unpaced(shared: Arc<Shared>) -> impl http_body::Body<Data = Bytes, Error = In
 /// Frame after frame, [`PACE`] apart, each with the time at which it was sent.
 fn paced(shared: Arc<Shared>) -> impl http_body::Body<Data = Bytes, Error = Infallible> + Send {
     StreamBody::new(stream::unfold((shared, 0, Instant::now()), |(shared, index, due)| async move {
-        sleep_until(due).await;
+        // The clock of a sleep ticks in milliseconds: the first byte does not wait for it.
+        if index > 0 {
+            sleep_until(due).await;
+        }
         let frame = shared.answers.timed_frame(index)?;
         Some((Ok(Frame::data(frame)), (shared, index + 1, due + PACE)))
     }))
