@@ -1,6 +1,7 @@
 //! Runs the loads: round after round, in each of them every target in turn, and reads what it cost.
 
 use std::{
+    collections::BTreeMap,
     path::Path,
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -58,8 +59,18 @@ pub struct Measurement {
     /// Requests a second of a busy target.
     pub busy: f64,
     pub counts: Vec<Count>,
-    /// What did not go as it should.
-    pub failures: Vec<String>,
+    /// What did not go as it should, warm-up included.
+    pub failures: BTreeMap<(Case, Target), Failures>,
+}
+
+/// Of one load on one target.
+#[derive(Debug, Default)]
+pub struct Failures {
+    /// Requests without the expected answer, and what was wrong with the first of them.
+    pub failed: f64,
+    pub first: Option<String>,
+    /// Streams that came incomplete.
+    pub broken: f64,
 }
 
 /// The requests of one gateway, warm-up included, as three parties count them, and what it is like.
@@ -114,7 +125,7 @@ pub fn run(
         targets: scene.stands.iter().map(|stand| stand.target).collect(),
         busy: CALM,
         counts: counts.collect(),
-        failures: Vec::new(),
+        failures: BTreeMap::new(),
     };
     let database = postgres.pid().context("PostgreSQL has gone")?;
     let mut run = Run { measurement, scene, bench, database };
@@ -179,14 +190,11 @@ impl Run<'_> {
         cell.postgres = cost::cpu(self.database)?.saturating_sub(postgres);
         cell.memory = cost::memory(stand.pid)?;
         if cell.failed > 0.0 || cell.broken > 0.0 {
-            self.measurement.failures.push(format!(
-                "{}, {}: {} failed (first: {}), {} streams were incomplete",
-                case.name(),
-                stand.target,
-                cell.failed,
-                seen["first_failure"].as_str().unwrap_or("-"),
-                cell.broken
-            ));
+            let failures = self.measurement.failures.entry((case, stand.target)).or_default();
+            failures.failed += cell.failed;
+            failures.broken += cell.broken;
+            let first = seen["first_failure"].as_str().map(str::to_owned);
+            failures.first = failures.first.take().or(first);
         }
         let asked = self.asked()? - asked;
         if let Some(count) = stand.gateway.and_then(|gateway| self.measurement.counts.get_mut(gateway)) {

@@ -3,7 +3,7 @@
 use super::{
     Options,
     machine::Machine,
-    measure::{Count, Measurement},
+    measure::{Count, Failures, Measurement},
     table,
 };
 use crate::report::duration;
@@ -53,9 +53,8 @@ pub fn text(options: &Options, machine: &Machine, measured: &Measurement) -> Str
         counts(&measured.counts),
     ]);
     if !measured.failures.is_empty() {
-        let failures = measured.failures.iter().map(|failure| format!("- {failure}\n"));
-        parts.push("Not everything was answered:\n".to_owned());
-        parts.push(failures.collect::<Vec<_>>().concat());
+        parts.push("Not everything was answered, warm-up included:\n".to_owned());
+        parts.push(failures(measured));
     }
     parts.push(READING.to_owned());
     parts.join("\n")
@@ -81,6 +80,18 @@ fn about(options: &Options, machine: &Machine, measured: &Measurement) -> String
          - Command: `{command}`: {} rounds, {} s for each load and target\n",
         length.rounds, length.seconds
     )
+}
+
+fn failures(measured: &Measurement) -> String {
+    let lines = measured.failures.iter().map(|((case, target), failures)| {
+        let Failures { failed, first, broken } = failures;
+        let first = first.as_deref().unwrap_or("none");
+        format!(
+            "- {}, {target}: {failed} requests (the first: {first}), {broken} incomplete streams\n",
+            case.name()
+        )
+    });
+    lines.collect::<Vec<_>>().concat()
 }
 
 fn counts(counts: &[Count]) -> String {
