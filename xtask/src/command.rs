@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use lexopt::{Arg, Parser, ValueExt};
 
-use crate::{dev, postgres::Kind, test};
+use crate::{bench, dev, postgres::Kind, test};
 
 pub const HELP: &str = "\
 cargo xtask dev [--upstream URL] [--watch]
@@ -18,10 +18,15 @@ cargo xtask db prepare [--check]
     Write crates/store/.sqlx from the queries, or compare it with them.
 cargo xtask db start | stop | url [--test]
     The private PostgreSQL of `dev`, or with --test the one of `test`.
+cargo xtask bench gateway [--quick] [--million] [--rounds N] [--seconds N] [--write]
+    What the gateway costs beside a bare proxy and nginx; a full run takes 20 min.
+    --quick          one short round: does everything work?
+    --million        also a gateway that knows 1 000 000 keys
+    --write          into docs/benchmarks.md instead of onto the terminal
 cargo xtask doctor
     Say what this machine lacks and how to get it.
 
-Missing tools are installed by `dev`, `test` and `check` themselves.";
+Missing tools are installed by `dev`, `test`, `check` and `bench` themselves.";
 
 /// What to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,6 +35,7 @@ pub enum Command {
     Dev(dev::Options),
     Test(test::Options),
     Check,
+    Bench(bench::Options),
     Db(Db),
     Doctor,
 }
@@ -53,6 +59,7 @@ impl Command {
             "help" => Ok(Self::Help),
             "dev" => dev(parser).map(Self::Dev),
             "test" => test(parser).map(Self::Test),
+            "bench" => bench(parser).map(Self::Bench),
             "check" => nothing_more(parser, Self::Check),
             "doctor" => nothing_more(parser, Self::Doctor),
             "db" => db(parser).map(Self::Db),
@@ -91,6 +98,30 @@ fn test(mut parser: Parser) -> Result<test::Options> {
         }
     }
     Ok(options)
+}
+
+fn bench(mut parser: Parser) -> Result<bench::Options> {
+    let Some("gateway") = value(&mut parser)?.as_deref() else { bail!("bench needs gateway") };
+    let mut options = bench::Options::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Arg::Long("quick") => options.quick = true,
+            Arg::Long("million") => options.million = true,
+            Arg::Long("write") => options.write = true,
+            Arg::Long("rounds") => options.rounds = Some(above_zero(&mut parser)?),
+            Arg::Long("seconds") => options.seconds = Some(above_zero(&mut parser)?),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(options)
+}
+
+fn above_zero(parser: &mut Parser) -> Result<u32> {
+    let number = parser.value()?.parse()?;
+    if number == 0 {
+        bail!("0 of them is no measurement");
+    }
+    Ok(number)
 }
 
 fn db(mut parser: Parser) -> Result<Db> {
@@ -136,6 +167,15 @@ mod tests {
         assert_eq!(parsed("dev --upstream https://a/v1 --watch").unwrap(), Command::Dev(options));
         let options = test::Options { only: vec!["fmt".to_owned(), "size".to_owned()], list: false };
         assert_eq!(parsed("test --only fmt --only size").unwrap(), Command::Test(options));
+    }
+
+    #[test]
+    fn a_measurement_is_of_something_and_has_a_length() {
+        let options = bench::Options { million: true, rounds: Some(3), ..bench::Options::default() };
+        assert_eq!(parsed("bench gateway --million --rounds 3").unwrap(), Command::Bench(options));
+        for line in ["bench", "bench console", "bench gateway --rounds 0", "bench gateway --seconds x"] {
+            assert!(parsed(line).is_err(), "{line}");
+        }
     }
 
     #[test]

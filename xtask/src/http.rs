@@ -12,13 +12,26 @@ const POLL: Duration = Duration::from_millis(50);
 
 /// The status of `GET path`, or None if nobody answers.
 pub fn status(port: u16, path: &str) -> Option<u16> {
+    let mut stream = get(port, path)?;
+    let mut head = [0; 12];
+    stream.read_exact(&mut head).ok()?;
+    status_in(&head)
+}
+
+/// The body of `GET path` where that gives 200, sent in one piece of known length.
+pub fn body(port: u16, path: &str) -> Option<String> {
+    let mut answer = String::new();
+    get(port, path)?.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    (status_in(head.as_bytes().get(..12)?) == Some(200)).then(|| body.to_owned())
+}
+
+fn get(port: u16, path: &str) -> Option<TcpStream> {
     let limit = Duration::from_secs(2);
     let mut stream = TcpStream::connect_timeout(&(Ipv4Addr::LOCALHOST, port).into(), limit).ok()?;
     stream.set_read_timeout(Some(limit)).ok()?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n").ok()?;
-    let mut head = [0; 12];
-    stream.read_exact(&mut head).ok()?;
-    status_in(&head)
+    Some(stream)
 }
 
 fn status_in(head: &[u8]) -> Option<u16> {

@@ -1,8 +1,9 @@
-//! Every command of the repository: `cargo xtask dev | test | check | db | doctor`.
+//! Every command of the repository: `cargo xtask dev | test | check | bench | db | doctor`.
 //!
 //! Gets what a machine lacks, builds, starts, tests. What the product does is in the other crates.
 
 mod apt;
+mod bench;
 mod check;
 mod command;
 mod compile;
@@ -67,6 +68,7 @@ fn run(asked: Command, config: &Config, report: Report) -> Result<()> {
         Command::Help => report.say(command::HELP),
         Command::Dev(options) => return dev::run(&options, config, &place, report),
         Command::Test(options) => return test::run(&options, config, &place, report),
+        Command::Bench(options) => return bench::run(&options, config, &place, report),
         Command::Check => return check(config, &place, report),
         Command::Doctor => return doctor::run(config, &place, report),
         Command::Db(Db::Start(kind)) => return db::start(kind, config, &place, report),

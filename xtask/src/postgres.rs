@@ -158,8 +158,21 @@ impl Postgres {
         Ok(())
     }
 
-    fn ask(&self, database: &str, sql: &str) -> Result<String> {
+    /// Runs SQL as the superuser; what it answers, without any frame.
+    pub fn ask(&self, database: &str, sql: &str) -> Result<String> {
         process::output(self.psql(database).args(["-c", sql]))
+    }
+
+    /// Fills `table` (with its columns) from a file of comma-separated values.
+    pub fn copy_from(&self, database: &str, table: &str, file: &Path) -> Result<()> {
+        let rows = std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let copy = format!("COPY {table} FROM STDIN (FORMAT csv)");
+        process::run(self.psql(database).args(["-c", &copy]).stdin(rows))
+    }
+
+    /// The cluster's first process, parent of all others.
+    pub fn pid(&self) -> Option<u32> {
+        self.cluster.running_pid()
     }
 
     fn psql(&self, database: &str) -> Command {

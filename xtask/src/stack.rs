@@ -14,8 +14,7 @@ use crate::{
     report::Report,
     stack::environment::{Ports, Settings},
 };
-pub use service::Output;
-use service::Service;
+pub use service::{Output, Service};
 
 /// From a program's start to its first 200. Generous: a busy machine is slow, a broken one says so itself.
 const READY_WITHIN: Duration = Duration::from_mins(1);

@@ -119,15 +119,18 @@ fn nanos(price: i64) -> u128 {
 
 /// How much a lease should hold beyond what the present request needs: about this many seconds of the key's spend.
 const LEASE_SECONDS: i64 = 2;
+/// A lease holds the worst case of this many requests like the present one, if there is enough: a key that is seldom
+/// used would lease anew for each request, and its worst case is often ten times what it consumes.
+pub const LEASE_REQUESTS: i64 = 8;
 /// Of what is left, one lease takes at most this part, so that leases shrink towards one request near the limit and
 /// other gateways still find something.
 const LEASE_PART: i64 = 8;
 
-/// How much to lease: at least what the request at hand `needed`, else [`LEASE_SECONDS`] of the spend `per_second`,
-/// but no more than a part of what is `left` in the window. All in the limit's unit.
+/// How much to lease: at least what the request at hand `needed`, else [`LEASE_SECONDS`] of the spend `per_second` or
+/// [`LEASE_REQUESTS`] like this one, but no more than a part of what is `left` in the window. All in the limit's unit.
 pub fn lease_size(needed: i64, per_second: i64, left: i64) -> i64 {
-    let wished = per_second.saturating_mul(LEASE_SECONDS).min(left / LEASE_PART);
-    wished.max(needed)
+    let wished = per_second.saturating_mul(LEASE_SECONDS).max(needed.saturating_mul(LEASE_REQUESTS));
+    wished.min(left / LEASE_PART).max(needed)
 }
 
 #[cfg(test)]
@@ -180,6 +183,7 @@ mod tests {
     fn leases_shrink_towards_the_limit() {
         assert_eq!(lease_size(10, 1_000, 1_000_000), 2_000);
         assert_eq!(lease_size(10, 1_000, 8_000), 1_000);
+        assert_eq!(lease_size(10, 0, 1_000_000), 80, "as many requests as this one are likely");
         assert_eq!(lease_size(10, 1_000, 40), 10);
         assert_eq!(lease_size(500, 0, 100), 500, "whether that fits is for the database to say");
         assert_eq!(lease_size(1, i64::MAX, i64::MAX), i64::MAX / 8);

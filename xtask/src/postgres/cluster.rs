@@ -129,8 +129,17 @@ impl Cluster {
         if !process::succeeds(status.arg("status").arg("-D").arg(&self.data)) {
             return None;
         }
-        // Its fourth line.
-        fs::read_to_string(self.data.join("postmaster.pid")).ok()?.lines().nth(3)?.trim().parse().ok()
+        fs::read_to_string(self.pid_file()).ok()?.lines().nth(3)?.trim().parse().ok()
+    }
+
+    /// Its first process, if it runs.
+    pub fn running_pid(&self) -> Option<u32> {
+        fs::read_to_string(self.pid_file()).ok()?.lines().next()?.trim().parse().ok()
+    }
+
+    /// The process in the first line, the port in the fourth.
+    fn pid_file(&self) -> PathBuf {
+        self.data.join("postmaster.pid")
     }
 
     /// The port of last time, so that a database tool's bookmark stays right; else any.

@@ -26,6 +26,7 @@ pub enum Output {
     Files(PathBuf),
 }
 
+/// A running program.
 #[derive(Debug)]
 pub struct Service {
     name: &'static str,
@@ -49,6 +50,11 @@ impl Service {
 
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// Its process: whatever starts it in our stead becomes it.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn is_running(&mut self) -> bool {
