@@ -94,10 +94,19 @@ fn programs(rust: &Toolchain, config: &Config, place: &Place, report: Report) ->
     }
     report.during("building gateway and bench: as released, cold about 10 min", || {
         let mut cargo = rust.cargo();
-        cargo.args(["build", "--release", "--locked", "--package", "gateway", "--package", "bench"]);
+        cargo.args([
+            "build",
+            "--profile",
+            "production",
+            "--locked",
+            "--package",
+            "gateway",
+            "--package",
+            "bench",
+        ]);
         process::run_within(cargo.current_dir(&place.root), BUILD_LIMIT)
     })?;
-    let release = place.target.join("release");
+    let built = place.target.join("production");
     Ok(Programs { gateway: release.join("latchkey-gateway"), bench: release.join("latchkey-bench"), nginx })
 }
 

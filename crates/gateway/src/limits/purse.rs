@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use domain::LimitId;
 use domain::decision::{Admission, Denial, LimitRoom};
-use domain::limit::lease_size;
+use domain::limit::{LEASE_REQUESTS, lease_size};
 use store::leases::{GiveBack, Grant, Wish};
 use time::OffsetDateTime;
 use tokio::time::Instant;
@@ -16,7 +16,7 @@ use super::{Part, Returns, Terms};
 /// How long a refusal of the database stands before it is asked again. Others settle and give back all the time.
 const DRY_FOR: Duration = Duration::from_millis(250);
 /// What nobody has used for this long goes back.
-const IDLE_AFTER: Duration = Duration::from_secs(5);
+const IDLE_AFTER: Duration = Duration::from_secs(10);
 
 /// An answer that did not come may still be true by then: it was granted or taken back all the same.
 const DOUBT_FOR: Duration = Duration::from_secs(4);
@@ -44,6 +44,8 @@ struct State {
     dry: Option<Dry>,
     spend: Spend,
     used_at: Instant,
+    /// What the last request reserved.
+    last_need: i64,
     /// What all who wait for more need together.
     waiting: i64,
     /// When an answer of the database last did not come: what it holds may be more than what is known here.
@@ -128,15 +130,16 @@ impl State {
         }
     }
 
-    /// How much of what is free stays, for the requests to come: two seconds of spend, and what was in use at once
-    /// lately beside what is now. Much of that comes back each time, since requests seldom consume their worst case.
+    /// How much of what is free stays, for the requests to come: two seconds of spend, some requests like the last one,
+    /// and what was in use at once lately beside what is now. Whoever needs it more asks for it.
     fn keep(&mut self, now: OffsetDateTime) -> i64 {
         if self.used_at.elapsed() >= IDLE_AFTER {
             return 0;
         }
         let in_use = self.present(now).map_or(0, |lease| lease.used());
         let returning = self.spend.peak().saturating_sub(in_use).max(0);
-        returning.max(self.spend.per_second().saturating_mul(2))
+        let likely = self.last_need.saturating_mul(LEASE_REQUESTS);
+        returning.max(likely).max(self.spend.per_second().saturating_mul(2))
     }
 
     fn find(&mut self, starts_at: OffsetDateTime, epoch: i64) -> Option<&mut Lease> {
@@ -157,6 +160,7 @@ pub(super) fn try_reserve(
     let admission = decide(&rooms)?;
     let parts = states.iter_mut().zip(needs).filter_map(|(state, need)| {
         state.used_at = Instant::now();
+        state.last_need = need.amount;
         // Without a lease only what costs nothing was admitted, and that is charged to no window.
         let lease = state.present(now)?;
         lease.use_(need.amount);
@@ -215,6 +219,7 @@ impl Purse {
             dry: None,
             spend,
             used_at: now,
+            last_need: 0,
             waiting: 0,
             in_doubt: None,
             recalled_at: None,
