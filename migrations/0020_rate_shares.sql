@@ -43,8 +43,9 @@ BEGIN
     IF NOT FOUND THEN
         RETURN;
     END IF;
+    -- Whether it has stopped in order does not matter: it may be back in a moment, with the share it had.
     SELECT coalesce(array_agg(id ORDER BY id), '{}') INTO live
-    FROM gateways WHERE id = gateway OR stopped_at IS NULL AND shares_at > moment - interval '30 s';
+    FROM gateways WHERE id = gateway OR shares_at > moment - interval '30 s';
     IF shares.counts_from IS NULL
        AND NOT EXISTS (SELECT FROM gateways WHERE id = ANY (live) AND share_epoch < shares.epoch) THEN
         -- A request is counted for up to 61 s.

@@ -107,7 +107,7 @@ fn programs(rust: &Toolchain, config: &Config, place: &Place, report: Report) ->
         process::run_within(cargo.current_dir(&place.root), BUILD_LIMIT)
     })?;
     let built = place.target.join("production");
-    Ok(Programs { gateway: release.join("latchkey-gateway"), bench: release.join("latchkey-bench"), nginx })
+    Ok(Programs { gateway: built.join("latchkey-gateway"), bench: built.join("latchkey-bench"), nginx })
 }
 
 fn measure(

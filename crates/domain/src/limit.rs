@@ -87,8 +87,12 @@ impl WorstCase {
     /// reports can be.
     pub fn bound(self, guess: TokenUsage) -> TokenUsage {
         let input = u32::try_from(self.input).unwrap_or(u32::MAX);
-        let output = self.output.saturating_mul(self.choices.max(1));
-        TokenUsage { input: guess.input.min(input), output: guess.output.min(output), ..guess }
+        TokenUsage { input: guess.input.min(input), output: guess.output.min(self.all_output()), ..guess }
+    }
+
+    /// Generated tokens at most, of all choices together.
+    pub fn all_output(self) -> u32 {
+        self.output.saturating_mul(self.choices.max(1))
     }
 
     /// The largest output cap, at most the present one, whose worst case is at most `free`; `None` if that is fewer

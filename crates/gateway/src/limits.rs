@@ -216,15 +216,17 @@ impl Limits {
 
     /// Gives back what no request has needed lately, and all of windows that are over. Once a second.
     pub async fn give_back_idle(&self, now: OffsetDateTime) -> Result<(), StoreError> {
+        let mut result = Ok(());
         for purse in self.all() {
+            // One limit whose row somebody holds must not keep the others waiting.
             if purse.is_in_doubt() {
-                self.make_sure(&purse).await?;
+                result = result.and(self.make_sure(&purse).await);
             }
             if purse.has_idle(now) {
-                self.give_back(&purse, |purse| purse.take_idle(now)).await?;
+                result = result.and(self.give_back(&purse, |purse| purse.take_idle(now)).await);
             }
         }
-        Ok(())
+        result
     }
 
     /// Gives back what is free of a limit of which another gateway has found nothing left, until dropped.
@@ -287,10 +289,10 @@ impl Limits {
     /// Finds out what is held in the database where an answer did not come, and adopts what was not known of.
     async fn make_sure(&self, purse: &Purse) -> Result<(), StoreError> {
         let _turn = purse.turn().await;
-        let began = Instant::now();
+        let booked = purse.booked_so_far();
         let asking = leases::list_held_of(&self.pool, self.gateway, purse.limit());
         let held = timeout(ASK_TIME, asking).await.unwrap_or(Err(StoreError::PoolTimedOut))?;
-        purse.adopt(&held, began);
+        purse.adopt(&held, &booked);
         Ok(())
     }
 

@@ -234,6 +234,10 @@ async fn admit(
     prompt: Option<(&mut Prompt, UsageDialect)>,
 ) -> Result<Admitted, Refusal> {
     let standing = state.policy.find(&digest)?.ok_or(Refusal::InvalidApiKey)?;
+    // Before anything is taken of a limit: while an earlier run's usage is replayed, its leases are not this run's yet.
+    if state.journal.intake() != Intake::Open {
+        return Err(Refusal::Overloaded);
+    }
     let name = prompt.as_ref().map(|(prompt, _)| prompt.model().to_owned());
     let estimated_input = prompt.as_ref().map_or(0, |(prompt, _)| prompt.estimated_input());
     let model = name.as_deref().and_then(|name| state.policy.model(name));

@@ -112,6 +112,11 @@ impl Prompt {
         self.unbounded
     }
 
+    /// Whether the route's upstreams obey an output cap: pictures and sound have none.
+    pub fn can_be_clamped(&self) -> bool {
+        self.caps.can_be_lowered()
+    }
+
     /// Lowers what the client asked for, or sets what it left open. Only the last clamp counts.
     pub fn clamp(&mut self, to: Clamp) {
         self.caps.clamp(to);

@@ -18,8 +18,9 @@ mod log;
 pub mod record;
 pub mod replay;
 
+use std::collections::HashSet;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use domain::RequestId;
@@ -44,6 +45,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 pub struct Spool {
     folder: Folder,
     log: Log,
+    /// Requests that had no place in memory and are not read back yet.
+    spilled: Mutex<HashSet<RequestId>>,
 }
 
 impl Spool {
@@ -56,7 +59,7 @@ impl Spool {
         let inherited = left.iter().map(|(_, bytes)| bytes).sum();
         let replay = Replay::new(folder.path(), left.into_iter().map(|(number, _)| number).collect());
         let log = Log::new(folder.path().to_owned(), next, inherited, max_bytes);
-        Ok((Self { folder, log }, replay))
+        Ok((Self { folder, log, spilled: Mutex::default() }, replay))
     }
 
     /// The gateway's id, the same at every start with this folder.
@@ -104,7 +107,17 @@ impl Spool {
 
     /// This request is over and has no place in memory: it will be [read back](Self::read_back).
     pub fn spill(&self, request: RequestId) {
+        self.lock_spilled().insert(request);
         self.log.spill(request);
+    }
+
+    /// Whether a request that is read back had no place in memory; asked once. The segments hold others as well.
+    pub fn take_spilled(&self, request: RequestId) -> bool {
+        self.lock_spilled().remove(&request)
+    }
+
+    fn lock_spilled(&self) -> MutexGuard<'_, HashSet<RequestId>> {
+        self.spilled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What had no place in memory, if there is such a thing and it can be read.

@@ -14,9 +14,14 @@ const TRUSTED_FOR: Duration = Duration::from_secs(2);
 /// cannot pile up work.
 pub fn lazy_pool(url: &str, connections: u32, statement_timeout: Duration) -> sqlx::Result<PgPool> {
     let options: PgConnectOptions = url.parse()?;
-    let options = options
-        .application_name("latchkey")
-        .options([("statement_timeout", statement_timeout.as_millis().to_string())]);
+    let options = options.application_name("latchkey").options([
+        ("statement_timeout", statement_timeout.as_millis().to_string()),
+        // A program that is cut off in the middle must not hold what others wait for until TCP gives up on it.
+        ("idle_in_transaction_session_timeout", "10000".to_owned()),
+        ("tcp_keepalives_idle", "10".to_owned()),
+        ("tcp_keepalives_interval", "5".to_owned()),
+        ("tcp_keepalives_count", "3".to_owned()),
+    ]);
     Ok(PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(2))

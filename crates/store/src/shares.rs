@@ -54,7 +54,9 @@ pub async fn list_admitted(db: impl PgExecutor<'_>, since: OffsetDateTime) -> sq
         r#"SELECT u.key_id AS "key: domain::KeyId", floor(extract(epoch FROM u.started_at))::bigint AS "second!",
                   count(*) AS "count!"
            FROM usage_records u JOIN api_keys k ON k.id = u.key_id
-           WHERE u.id >= uuid_floor($1) AND k.requests_per_minute IS NOT NULL
+           -- An id is as old as its request's head; the body may have taken its five minutes.
+           WHERE u.id >= uuid_floor($1::timestamptz - interval '6 min') AND u.started_at >= $1::timestamptz
+                 AND k.requests_per_minute IS NOT NULL
            GROUP BY 1, 2 ORDER BY 2"#,
         since,
     )

@@ -18,6 +18,8 @@ pub(super) struct Lease {
     used: i64,
     /// What the others held when the database was last asked.
     elsewhere: i64,
+    /// Everything that was ever booked.
+    booked: i64,
 }
 
 impl Lease {
@@ -29,6 +31,7 @@ impl Lease {
             leased: grant.granted,
             used: 0,
             elsewhere: grant.reserved - grant.held,
+            booked: 0,
         }
     }
 
@@ -42,12 +45,17 @@ impl Lease {
             leased: held.amount,
             used: 0,
             elsewhere: 0,
+            booked: 0,
         }
     }
 
     /// The database holds at least `held`.
     pub(super) fn adopt(&mut self, held: i64) {
         self.leased = self.leased.max(held);
+    }
+
+    pub(super) fn booked_so_far(&self) -> i64 {
+        self.booked
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -108,6 +116,7 @@ impl Lease {
 
     /// The database has booked a charge: it drew the lease by as much as there was.
     pub(super) fn booked(&mut self, amount: i64) {
+        self.booked = self.booked.saturating_add(amount);
         self.used = self.used.saturating_sub(amount);
         self.leased = self.leased.saturating_sub(amount).max(0);
     }

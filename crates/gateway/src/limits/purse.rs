@@ -117,14 +117,16 @@ impl State {
     }
 
     fn room(&mut self, need: &Need, now: OffsetDateTime) -> LimitRoom {
+        let is_used_up = need.terms.is_used_up(now);
         let lease = self.present(now);
         let ends_at = lease.as_ref().map_or(need.terms.ends_at, |lease| lease.ends_at);
         let resets_in = ends_at.and_then(|end| (end - now).try_into().ok());
         LimitRoom {
             kind: need.terms.kind,
             limit: need.terms.amount,
-            free: lease.as_ref().map_or(0, |lease| lease.free()),
-            reserved: lease.as_ref().map_or(0, |lease| lease.reserved()),
+            // What is leased of a limit that the database knows to be used up is nobody's to spend.
+            free: lease.as_ref().filter(|_| !is_used_up).map_or(0, |lease| lease.free()),
+            reserved: lease.as_ref().filter(|_| !is_used_up).map_or(0, |lease| lease.reserved()),
             needed: need.amount,
             resets_in,
         }
@@ -243,22 +245,35 @@ impl Purse {
         Doubt { purse: self, is_dispelled: false }
     }
 
-    /// Whether the database may hold more for this gateway than is known here.
+    /// Whether the database may hold more for this gateway than is known here, and it is time to look: what was asked
+    /// has been done by now, or never will be.
     pub(super) fn is_in_doubt(&self) -> bool {
-        self.lock().in_doubt.is_some()
+        self.lock().in_doubt.is_some_and(|since| since.elapsed() >= DOUBT_FOR)
     }
 
-    /// Takes over what is held in the database as of `began`, under the turn. What is known here follows it with a
-    /// delay and so is never less, unless an answer did not come.
-    pub(super) fn adopt(&self, held: &[GiveBack], began: Instant) {
+    /// How much was ever booked of each lease.
+    pub(super) fn booked_so_far(&self) -> Vec<(OffsetDateTime, i64, i64)> {
+        self.lock().leases.iter().map(|lease| (lease.starts_at, lease.epoch, lease.booked_so_far())).collect()
+    }
+
+    /// Takes over what is held in the database, under the turn. What is known here follows it with a delay and so is
+    /// never less, unless an answer did not come. `booked` is what was booked before the database was asked: what came
+    /// since has left the lease, whether the answer knew of it or not.
+    pub(super) fn adopt(&self, held: &[GiveBack], booked: &[(OffsetDateTime, i64, i64)]) {
         let mut state = self.lock();
         for held in held {
-            match state.find(held.starts_at, held.epoch) {
-                Some(lease) => lease.adopt(held.amount),
-                None => state.leases.push(Lease::found(held)),
+            let before =
+                booked.iter().find(|(start, epoch, _)| (*start, *epoch) == (held.starts_at, held.epoch));
+            match (state.find(held.starts_at, held.epoch), before) {
+                (Some(lease), Some((_, _, before))) => {
+                    let since = lease.booked_so_far() - before;
+                    lease.adopt(held.amount - since);
+                }
+                (Some(_), None) => {}
+                (None, _) => state.leases.push(Lease::found(held)),
             }
         }
-        state.in_doubt = state.in_doubt.filter(|since| began.duration_since(*since) < DOUBT_FOR);
+        state.in_doubt = None;
     }
 
     /// Leases that are not `held` any more serve no request from now on; what runs under them is settled all the same.

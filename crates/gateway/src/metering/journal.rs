@@ -278,9 +278,12 @@ impl Drop for Entry {
     /// will learn the figure.
     fn drop(&mut self) {
         let input = if self.forwarded { self.opening.estimated_input } else { 0 };
+        // Under a limit the unknown is charged as what was set aside: who asks for much and leaves must not get it free.
+        let is_unknown = self.forwarded && !self.opening.reserved.is_empty();
+        let output = if is_unknown { self.opening.worst.all_output() } else { 0 };
         self.settle(Outcome {
             status: CLIENT_CLOSED,
-            usage: estimate::usage(input, 0),
+            usage: estimate::usage(input, output),
             estimated: self.forwarded,
             interrupted: true,
         });

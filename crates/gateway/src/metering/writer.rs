@@ -29,6 +29,15 @@ const LONGEST_WAIT: Duration = Duration::from_secs(2);
 const READ_WAIT: Duration = Duration::from_secs(5);
 const DAY: Duration = Duration::from_hours(24);
 
+/// Why the spool is read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Reading {
+    /// An earlier run has left it; nothing of it is held here.
+    EarlierRun,
+    /// Memory had no room for it.
+    Back,
+}
+
 /// Empties a journal's queue into the ledger.
 #[derive(Debug)]
 pub struct Writer {
@@ -76,10 +85,17 @@ impl Writer {
         }
     }
 
+    /// The same for what is read back: the segments hold records too that come from memory as well.
+    fn book_spilled(&self, batch: &[UsageRecord]) {
+        for record in batch.iter().filter(|record| self.spool.take_spilled(record.id)) {
+            self.leases.booked(&record.charges);
+        }
+    }
+
     /// New requests are taken when this is done. Everything an earlier run has used is booked by then, so what its
     /// leases still hold is nobody's and goes back.
     async fn replay(&mut self, left: Replay) {
-        let (replay, records) = self.write_all(left).await;
+        let (replay, records) = self.write_all(left, Reading::EarlierRun).await;
         if records > 0 {
             tracing::info!(records, "what an earlier run had left in the spool is in the ledger");
         }
@@ -101,7 +117,7 @@ impl Writer {
             return;
         }
         let Some((replay, reading)) = self.spool.read_back() else { return };
-        let (_, records) = self.write_all(replay).await;
+        let (_, records) = self.write_all(replay, Reading::Back).await;
         self.spool.have_read_back(reading);
         tracing::info!(
             records,
@@ -110,7 +126,7 @@ impl Writer {
     }
 
     /// Writes all that a replay reads; gives back the replay and the number of its records.
-    async fn write_all(&mut self, mut replay: Replay) -> (Replay, usize) {
+    async fn write_all(&mut self, mut replay: Replay, reading: Reading) -> (Replay, usize) {
         let mut records = 0;
         loop {
             let read = move || {
@@ -129,7 +145,9 @@ impl Writer {
                 Ok(Some(rows)) => {
                     for batch in rows.chunks(BATCH) {
                         self.write(batch).await;
-                        self.book(batch);
+                        if reading == Reading::Back {
+                            self.book_spilled(batch);
+                        }
                     }
                     records += rows.len();
                 }

@@ -111,7 +111,9 @@ async fn ask(
 
 /// What another provider may do better: trouble there, too much to do there, or trouble with the operator's account.
 fn is_failure(status: StatusCode) -> bool {
-    status.is_server_error() || matches!(status.as_u16(), 401..=403 | 429)
+    // Not where it gave up waiting for its own model: that may have done the work.
+    let gave_up = matches!(status.as_u16(), 504 | 524);
+    status.is_server_error() && !gave_up || matches!(status.as_u16(), 401..=403 | 429)
 }
 
 /// What the upstream says.

@@ -10,6 +10,12 @@ use crate::policy::Standing;
 use crate::prompt::{Clamp, Prompt};
 use crate::router::UsageDialect;
 
+/// Tokens a picture or document in the body can count as, beside its bytes: the dearest known reading is that of a large
+/// picture by small OpenAI models (2 833 and 5 667 for each of eight tiles), rounded up.
+const TOKENS_OF_A_FILE: usize = 50_000;
+/// What Anthropic's tools add to a prompt without a byte of it in the request: 735 tokens at most, rounded up.
+const HIDDEN_TOKENS: usize = 1_000;
+
 /// A request with a body, on its way upstream.
 pub(super) struct Bound<'a> {
     pub(super) model: &'a Model,
@@ -51,7 +57,8 @@ pub(super) async fn reserve(
         limits.reserve(&terms, |measure| worst.of(measure, price), now, decide).await
     };
     let mut reserved = attempt(worst).await;
-    if matches!(reserved, Err(Refusal::LimitReached(_))) && standing.known.fit == Fit::Clamp {
+    let may_clamp = standing.known.fit == Fit::Clamp && prompt.can_be_clamped();
+    if may_clamp && matches!(reserved, Err(Refusal::LimitReached(_))) {
         let caps = terms.iter().map(|terms| worst.clamp(terms.measure, price, limits.left(terms.id, now)));
         let cap = caps.collect::<Option<Vec<u32>>>().and_then(|caps| caps.into_iter().min());
         if let Some(cap) = cap.filter(|cap| *cap < worst.output) {
@@ -73,7 +80,11 @@ fn worst_case(model: &Model, prompt: &Prompt, usage: UsageDialect) -> WorstCase 
         UsageDialect::InputOnly => 0,
         _ => asked.output_cap.unwrap_or(model.max_output),
     };
-    let input = WorstCase::input_bound(prompt.len(), model.context_window);
+    // Sound is never more tokens than bytes.
+    let files = if usage == UsageDialect::Transcripts { 0 } else { prompt.embedded().count };
+    let bytes = prompt.len().saturating_add(files.saturating_mul(TOKENS_OF_A_FILE));
+    let hidden = if usage == UsageDialect::Messages { HIDDEN_TOKENS } else { 0 };
+    let input = WorstCase::input_bound(bytes.saturating_add(hidden), model.context_window);
     WorstCase { input, output, choices: asked.answers }
 }
 

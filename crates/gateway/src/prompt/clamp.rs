@@ -101,6 +101,11 @@ impl Caps {
         }
     }
 
+    /// Whether there is a cap that an upstream of this route obeys.
+    pub(super) fn can_be_lowered(&self) -> bool {
+        !self.output.is_empty()
+    }
+
     pub(super) fn clamp(&mut self, to: Clamp) {
         self.clamp = to;
     }

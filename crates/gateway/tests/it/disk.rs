@@ -102,8 +102,10 @@ async fn a_full_file_system_refuses_work_and_loses_nothing(pool: PgPool) {
     setting.ledger(served + 1).await;
     assert_eq!(setting.upstream.received().len(), served + 1);
     let log = program.log();
-    let complaints = log.lines().filter(|line| line.contains("ERROR")).count();
-    assert!((1..=2).contains(&complaints), "said {complaints} times: {log}");
+    let said = |word: &str| log.lines().filter(|line| line.contains(word)).count();
+    // Once for each time it gets full: what the database takes meanwhile makes a little room again.
+    let (complaints, refusals) = (said("ERROR"), said("refused"));
+    assert!(complaints >= 1 && complaints * 3 <= refusals.max(6), "said {complaints} times: {log}");
     assert!(log.contains("requests are taken"), "{log}");
     program.terminate();
     assert!(program.ended().await.success(), "{}", program.log());

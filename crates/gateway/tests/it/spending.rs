@@ -143,6 +143,37 @@ async fn what_nobody_can_bound_is_refused_to_who_has_a_limit(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "store::MIGRATOR")]
+async fn pictures_have_no_cap_that_could_be_lowered(pool: PgPool) {
+    let gateway = TestGateway::start(pool).await;
+    gateway.set_limit(Subject::Key(gateway.key.id), 1_000_000).await;
+    let paint = json!({ "model": "gpt-4o-mini", "prompt": "a cat" });
+    let error = refusal(gateway.ask("/v1/images/generations", &paint).send().await.unwrap(), 429).await;
+    assert_eq!(error["code"], "cost_limit_exceeded");
+    // And one in a prompt is more than its bytes.
+    let look = json!({ "model": "gpt-4o-mini", "max_tokens": 16, "messages": [{ "role": "user", "content": [
+        { "type": "image_url", "image_url": { "url": "data:image/png;base64,iVBORw0KGgo=" } } ] }] });
+    let error = refusal(gateway.chat(&look).send().await.unwrap(), 429).await;
+    assert_eq!(error["code"], "cost_limit_exceeded");
+    assert!(gateway.upstream.received().is_empty());
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn who_leaves_before_the_answer_pays_for_what_was_set_aside(pool: PgPool) {
+    let gateway = TestGateway::start(pool).await;
+    let body = ask(Some(100));
+    gateway.set_limit(Subject::Key(gateway.key.id), 10_000_000).await;
+    gateway.upstream.enqueue(Answer::hang());
+    let asking = tokio::spawn(gateway.chat(&body).send());
+    gateway.upstream.nth_received(1).await;
+    asking.abort();
+    let row = &gateway.ledger(1).await[0];
+    assert_eq!((&row["status"], &row["output_tokens"]), (&json!(499), &json!(100)), "{row}");
+    let cost = row["cost_nano"].as_i64().unwrap();
+    eventually("the window has it", || async { (figures(&gateway).await.0 == cost).then_some(()) }).await;
+    assert_eq!(figures(&gateway).await.2, 0, "a guess is never beyond the limit");
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
 async fn a_lying_upstream_costs_its_own_excess_and_no_more(pool: PgPool) {
     let gateway = TestGateway::start(pool).await;
     let body = ask(Some(100));
@@ -194,9 +225,11 @@ async fn a_stream_ends_when_its_limit_is_lowered_below_what_is_spent(pool: PgPoo
     let rows = gateway.ledger(2).await;
     assert_eq!((&rows[1]["status"], &rows[1]["interrupted"]), (&json!(429), &json!(true)));
     assert!(rows[1]["cost_nano"].as_i64().unwrap() > 0, "what was emitted is charged");
+    // What the gateway still holds of it is nobody's to spend.
+    body["stream"] = json!(false);
+    refusal(gateway.chat(&body).send().await.unwrap(), 429).await;
     // And it is open again as soon as there is room.
     gateway.set_limit(Subject::Key(gateway.key.id), limit).await;
-    body["stream"] = json!(false);
     assert_eq!(gateway.chat(&body).send().await.unwrap().status(), 200);
 }
 
