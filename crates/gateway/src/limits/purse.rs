@@ -385,7 +385,8 @@ impl Purse {
         let keep = state.keep(now);
         let is_idle = |lease: &Lease| {
             let keep = if lease.is_over(now) { 0 } else { keep };
-            lease.free() > keep || lease.is_over(now) && lease.is_unused()
+            // Twice as much, so that what comes and goes with each request is not sent to and fro.
+            lease.free() > keep.saturating_mul(2) || lease.is_over(now) && lease.is_unused()
         };
         state.leases.iter().any(is_idle)
     }
