@@ -1,5 +1,5 @@
 // The keys pages where something is wrong, repeated or asked for twice.
-import { expect, expectAccessible, newAddress, signIn, test } from "./support";
+import { expect, newAddress, signIn, test } from "./support";
 import { createKey, keyRow, revoke } from "./keys";
 
 test("a name that is missing or taken is refused at its field and nothing typed is lost", async ({ page }) => {
@@ -68,32 +68,4 @@ test("signing out ends the session", async ({ page }) => {
   await page.waitForURL(/\/login$/);
   await page.goto(keys);
   await expect(page).toHaveURL(/\/login$/);
-});
-
-test("every keys page is accessible in both themes, on a desk and on a phone", async ({ page, javaScriptEnabled }) => {
-  test.skip(javaScriptEnabled === false, "axe is a script");
-  // Twenty runs of axe.
-  test.slow();
-  const everywhere = async () => {
-    for (const colorScheme of ["light", "dark"] as const) {
-      for (const width of [1280, 390]) {
-        await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
-        await page.setViewportSize({ width, height: 900 });
-        await expectAccessible(page);
-      }
-    }
-  };
-  await signIn(page, newAddress());
-  await everywhere();
-  await page.getByRole("link", { name: "Create an API key" }).first().click();
-  await everywhere();
-  await page.getByLabel("Name").fill("seen");
-  await page.getByRole("button", { name: "Create", exact: true }).click();
-  await expect(page.locator("#new-secret")).toBeVisible();
-  await everywhere();
-  await page.getByRole("link", { name: "I stored it" }).click();
-  await expect(page.getByRole("rowheader")).toHaveCount(1);
-  await everywhere();
-  await page.getByRole("link", { name: "Revoke key seen" }).click();
-  await everywhere();
 });

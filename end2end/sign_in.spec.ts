@@ -1,5 +1,5 @@
 // S1: sign in with an email and a one-time code, over real mail.
-import { address, enterCode, expect, expectAccessible, newAddress, nextCode, signIn, test } from "./support";
+import { address, enterCode, expect, newAddress, nextCode, signIn, test } from "./support";
 
 test("a newcomer signs in with the mailed code and sees the keys page", async ({ page }) => {
   await signIn(page, newAddress());
@@ -17,29 +17,6 @@ test("a wrong code is refused and the right one still works", async ({ page }) =
   await page.getByRole("textbox", { name: "Code" }).press("Enter");
   await expect(page.getByRole("textbox", { name: "Code" })).toHaveAttribute("aria-invalid", "true");
   await enterCode(page, code);
-});
-
-test("the sign-in page is accessible in both themes", async ({ page, javaScriptEnabled }) => {
-  test.skip(javaScriptEnabled === false, "axe is a script");
-  for (const colorScheme of ["light", "dark"] as const) {
-    await page.emulateMedia({ colorScheme });
-    await page.goto("/login");
-    await expectAccessible(page);
-    await page.goto("/nowhere");
-    await expectAccessible(page);
-  }
-});
-
-test("the page for the code is accessible in both themes", async ({ page, javaScriptEnabled }) => {
-  test.skip(javaScriptEnabled === false, "axe is a script");
-  await page.goto("/login");
-  await page.getByLabel("Email address").fill(newAddress());
-  await page.getByRole("button", { name: "Email me a code" }).click();
-  await expect(page.getByRole("textbox", { name: "Code" })).toBeVisible();
-  for (const colorScheme of ["light", "dark"] as const) {
-    await page.emulateMedia({ colorScheme });
-    await expectAccessible(page);
-  }
 });
 
 test("the inbox shows the code", async ({ page }) => {

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use domain::limit::{Measure, Period};
 use reqwest::{Client, Response};
@@ -12,7 +12,7 @@ use store::PgPool;
 use store::limits::{Subject, Terms};
 
 use crate::harness::program::Program;
-use crate::harness::{PRICE, TestGateway, TestKey, make_key};
+use crate::harness::{PRICE, TestGateway, TestKey, eventually, make_key};
 
 const WORKERS: u64 = 200;
 const TURNS: u64 = 20;
@@ -145,23 +145,23 @@ fn probe(model: &str) -> Value {
 
 /// Spends what a key has left in small requests, until a limit says that nothing is: gives its code.
 async fn spend_the_rest(client: &Client, gateway: &str, key: &TestKey, names: &mut Vec<Served>) -> String {
-    let until = Instant::now() + Duration::from_mins(1);
-    while Instant::now() < until {
+    loop {
         let name = format!("probe-{}-{}", key.public_id, names.len());
-        let request = client.post(gateway).bearer_auth(&key.secret).header("user-agent", &name);
-        let response = request.json(&probe("gpt-4o-mini")).send().await.unwrap();
-        if response.status() == 200 {
-            let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
-            let usage = hear(response, false, false).await;
-            names.push(Served { name, id, usage });
-        } else if response.headers().contains_key("x-should-retry") {
+        let ask = || client.post(gateway).bearer_auth(&key.secret).header("user-agent", &name);
+        // What is left may be reserved by somebody, who is asked for it: until then it is neither granted nor refused.
+        let response = eventually("the rest is granted or refused", || async {
+            let response = ask().json(&probe("gpt-4o-mini")).send().await.unwrap();
+            let is_final = response.status() == 200 || response.headers().contains_key("x-should-retry");
+            is_final.then_some(response)
+        })
+        .await;
+        if response.status() != 200 {
             return response.json::<Value>().await.unwrap()["error"]["code"].as_str().unwrap().to_owned();
-        } else {
-            // It is reserved by somebody, who is asked for it: a moment is enough.
-            tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
+        let usage = hear(response, false, false).await;
+        names.push(Served { name, id, usage });
     }
-    panic!("what is left of {} is neither granted nor refused", key.public_id);
 }
 
 #[sqlx::test(migrator = "store::MIGRATOR")]
