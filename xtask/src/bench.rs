@@ -5,6 +5,7 @@
 //! upstream was asked and what the ledger has are one number.
 
 mod case;
+mod cores;
 mod cost;
 mod machine;
 mod measure;
@@ -120,6 +121,7 @@ fn measure(
     place: &Place,
     report: Report,
 ) -> Result<Option<Measurement>> {
+    cores::share(postgres.pid().context("PostgreSQL has gone")?)?;
     let folder = place.private.join("bench");
     let mut scene = Scene::set(options.million, programs, postgres, &folder, place, report)?;
     let measured = if options.hold {
