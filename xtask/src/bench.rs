@@ -5,6 +5,7 @@
 //! upstream was asked and what the ledger has are one number.
 
 mod case;
+mod cores;
 mod cost;
 mod machine;
 mod measure;
@@ -15,7 +16,7 @@ mod scene;
 mod seed;
 mod table;
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf, thread, time::Duration};
 
 use anyhow::{Context, Result, bail};
 
@@ -30,7 +31,7 @@ use crate::{
 };
 use machine::Machine;
 use measure::{Length, Measurement};
-use scene::Scene;
+use scene::{Scene, Stand};
 
 /// A cold release build of gateway and bench on two busy cores takes a third of this.
 const BUILD_LIMIT: Duration = Duration::from_mins(45);
@@ -44,6 +45,8 @@ pub struct Options {
     pub million: bool,
     /// Write the page instead of printing it.
     pub write: bool,
+    /// Set everything up and wait, for a profiler: nothing is measured.
+    pub hold: bool,
     pub rounds: Option<u32>,
     pub seconds: Option<u32>,
 }
@@ -76,6 +79,7 @@ pub fn run(options: &Options, config: &Config, place: &Place, report: Report) ->
     let stopped = postgres.stop();
     let (machine, measured) = measured?;
     stopped?;
+    let Some(measured) = measured else { return Ok(()) };
     let page = page::text(options, &machine, &measured);
     if options.write {
         let path = place.root.join("docs/benchmarks.md");
@@ -116,14 +120,33 @@ fn measure(
     postgres: &Postgres,
     place: &Place,
     report: Report,
-) -> Result<Measurement> {
+) -> Result<Option<Measurement>> {
+    cores::share(postgres.pid().context("PostgreSQL has gone")?)?;
     let folder = place.private.join("bench");
     let mut scene = Scene::set(options.million, programs, postgres, &folder, place, report)?;
-    let measured = measure::run(&Length::of(options), &mut scene, &programs.bench, postgres, report);
+    let measured = if options.hold {
+        hold(&mut scene, report)
+    } else {
+        measure::run(&Length::of(options), &mut scene, &programs.bench, postgres, report).map(Some)
+    };
     scene.stop(report);
     for database in scene.databases() {
         postgres.drop_database(database)?;
     }
     fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
     measured
+}
+
+/// Says who answers where, and waits to be told to stop.
+fn hold(scene: &mut Scene, report: Report) -> Result<Option<Measurement>> {
+    for Stand { target, port, pid, secrets, .. } in &scene.stands {
+        let secrets = secrets.display();
+        report.say(format_args!("{target}: http://127.0.0.1:{port}, pid {pid}, secrets in {secrets}"));
+    }
+    report.say("nothing is measured; Ctrl-C ends it");
+    while !interrupt::seen() {
+        scene.check()?;
+        thread::sleep(Duration::from_millis(200));
+    }
+    Ok(None)
 }

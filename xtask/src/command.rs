@@ -18,9 +18,10 @@ cargo xtask db prepare [--check]
     Write crates/store/.sqlx from the queries, or compare it with them.
 cargo xtask db start | stop | url [--test]
     The private PostgreSQL of `dev`, or with --test the one of `test`.
-cargo xtask bench gateway [--quick] [--million] [--rounds N] [--seconds N] [--write]
+cargo xtask bench gateway [--quick] [--million] [--rounds N] [--seconds N] [--write] [--hold]
     What the gateway costs beside a bare proxy and nginx; a full run takes 20 min.
     --quick          one short round: does everything work?
+    --hold           only set everything up and wait, for a profiler
     --million        also a gateway that knows 1 000 000 keys
     --write          into docs/benchmarks.md instead of onto the terminal
 cargo xtask doctor
@@ -108,6 +109,7 @@ fn bench(mut parser: Parser) -> Result<bench::Options> {
             Arg::Long("quick") => options.quick = true,
             Arg::Long("million") => options.million = true,
             Arg::Long("write") => options.write = true,
+            Arg::Long("hold") => options.hold = true,
             Arg::Long("rounds") => options.rounds = Some(above_zero(&mut parser)?),
             Arg::Long("seconds") => options.seconds = Some(above_zero(&mut parser)?),
             other => return Err(other.unexpected().into()),

@@ -7,6 +7,7 @@ mod conversation;
 mod entrance;
 mod farewell;
 mod head;
+mod signals;
 mod socket;
 pub mod tls;
 mod watched;
@@ -27,13 +28,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::conversation::{Conversation, Sending, Verdict};
 use self::entrance::{Entrance, Full};
+use self::signals::{Signal, Signals};
 use self::socket::Socket;
 use self::watched::Watched;
 use crate::answer::AnswerBody;
@@ -64,7 +66,6 @@ pub struct Stop {
 }
 
 /// What all connections share.
-#[derive(Clone)]
 struct Door {
     state: Arc<State>,
     entrance: Entrance,
@@ -85,7 +86,7 @@ pub async fn run(listener: TcpListener, state: Arc<State>, tls: Option<TlsAccept
     let tracker = TaskTracker::new();
     let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_AT_ONCE));
     let gently = stop.gently.clone();
-    let door = Door { entrance: Entrance::new(&state.limits), state, tls, stop };
+    let door = Arc::new(Door { entrance: Entrance::new(&state.limits), state, tls, stop });
     while let Some(accepted) = gently.run_until_cancelled(listener.accept()).await {
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
@@ -127,7 +128,7 @@ pub async fn run(listener: TcpListener, state: Arc<State>, tls: Option<TlsAccept
 
 impl Door {
     /// Serves a connection until it ends, whoever ends it.
-    async fn serve(self, stream: TcpStream, peer: SocketAddr) {
+    async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
         let limits = &self.state.limits;
         let establishing = socket::establish(stream, self.tls.as_ref(), limits);
         let until_stop = self.stop.gently.run_until_cancelled(establishing);
@@ -154,7 +155,7 @@ impl Door {
     /// Lets the HTTP library have the connection. Gives it back where something is left to be said or to be read, and
     /// what to say.
     async fn converse(
-        &self,
+        self: &Arc<Self>,
         socket: Socket,
         peer: Peer,
         conversation: &Conversation,
@@ -170,27 +171,28 @@ impl Door {
             .max_buf_size(MAX_BUFFER_BYTES)
             .header_read_timeout(None)
             .serve_connection(io, service);
-        let mut is_stopping = false;
-        let mut next_look = conversation.next_look();
+        let mut signals = Signals::new(&self.stop, conversation.next_look());
         let refusal = loop {
             tokio::select! {
+                biased;
                 ended = &mut connection => break ended.err().and_then(|error| last_refusal(&error, conversation)),
-                () = self.stop.now.cancelled() => return (None, None),
-                () = self.stop.gently.cancelled(), if !is_stopping => {
-                    is_stopping = true;
-                    // The library waits for the first request of a new connection; nobody has promised one.
-                    if conversation.is_silent() {
-                        break None;
+                signal = signals.next() => match signal {
+                    Signal::StopNow => return (None, None),
+                    Signal::StopGently => {
+                        // The library waits for the first request of a new connection; nobody has promised one.
+                        if conversation.is_silent() {
+                            break None;
+                        }
+                        std::pin::Pin::new(&mut connection).graceful_shutdown();
                     }
-                    std::pin::Pin::new(&mut connection).graceful_shutdown();
-                }
-                () = sleep_until(next_look) => match conversation.look(Instant::now()) {
-                    Verdict::GoOn(next) => next_look = next,
-                    Verdict::SlowHead => {
-                        let fault = conversation.fault();
-                        break Some(fault.map_or(Refusal::RequestTimeout, head::Fault::refusal));
-                    }
-                    Verdict::Over => return (None, None),
+                    Signal::Look => match conversation.look(Instant::now()) {
+                        Verdict::GoOn(next) => signals.look_at(next),
+                        Verdict::SlowHead => {
+                            let fault = conversation.fault();
+                            break Some(fault.map_or(Refusal::RequestTimeout, head::Fault::refusal));
+                        }
+                        Verdict::Over => return (None, None),
+                    },
                 },
             }
         };
@@ -199,7 +201,7 @@ impl Door {
 
     /// Answers one request.
     async fn answer(
-        self,
+        self: Arc<Self>,
         peer: Peer,
         conversation: Conversation,
         request: Request<Incoming>,
@@ -257,7 +259,7 @@ impl Door {
     }
 
     /// Tells a connection for which there is no place that there is none.
-    async fn turn_away(self, stream: TcpStream) {
+    async fn turn_away(self: Arc<Self>, stream: TcpStream) {
         let limits = &self.state.limits;
         if let Ok(socket) = socket::establish(stream, self.tls.as_ref(), limits).await {
             let last = self.last_word(&Refusal::Overloaded);

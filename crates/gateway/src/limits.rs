@@ -4,12 +4,14 @@
 //! database is asked, once for all who wait; what it refuses is remembered for a moment, so that an exhausted key costs
 //! no database. Unused leases go back. Nothing here ever takes a missing answer for a yes.
 
+mod asking;
 mod lease;
 mod purse;
 pub mod rates;
+mod returning;
 
-use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::collections::HashMap;
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -17,24 +19,22 @@ use domain::decision::{Admission, Denial, LimitRoom, Step};
 use domain::limit::Measure;
 use domain::refusal::{LimitKind, LimitReached, Refusal};
 use domain::{KeyId, LimitId};
-use store::leases::{self, GiveBack, Grant, Wish};
 use store::usage::Charge;
-use store::{PgListener, PgPool, StoreError, limits};
+use store::{PgPool, StoreError, limits};
 use time::OffsetDateTime;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
+use self::asking::Shortage;
 use self::purse::{Need, Purse};
 use self::rates::Rates;
-use crate::policy::Policy;
 use crate::spool::record::Reserved;
 
 /// A database that does not answer within this time has not granted anything, and no request asks for longer.
 const ASK_TIME: Duration = Duration::from_millis(1_500);
 /// Readers of figures at once.
 const FIGURES: usize = 2;
-const RETURN_EVERY: Duration = Duration::from_secs(1);
 
 /// One limit as it applies to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +78,7 @@ pub struct Limits {
     gateway: Uuid,
     purses: RwLock<HashMap<LimitId, Arc<Purse>>>,
     rates: Arc<Rates>,
+    shortage: Shortage,
     /// Turns to read figures.
     figures: Semaphore,
     fence: AtomicI64,
@@ -144,6 +145,7 @@ impl Limits {
             gateway,
             purses: RwLock::default(),
             rates,
+            shortage: Shortage::default(),
             figures: Semaphore::new(FIGURES),
             fence: AtomicI64::new(0),
         }
@@ -172,36 +174,21 @@ impl Limits {
         let deadline = Instant::now() + ASK_TIME;
         loop {
             let denial = match purse::try_reserve(&needs, now, &decide) {
-                Ok((admission, parts)) => return Ok((admission, Reservation { parts })),
+                Ok(reserved) => {
+                    self.shortage.tell(reserved.short);
+                    return Ok((reserved.admission, Reservation { parts: reserved.parts }));
+                }
                 Err(denial) => denial,
             };
-            let growing = needs.iter().find(|need| need.purse.may_grow(need, now));
-            match growing.filter(|_| denial.step == Step::Reservation) {
-                // What comes may be taken by others who are as entitled to it; then there is more to ask for.
-                Some(need) if Instant::now() < deadline => self.ask(need, now, deadline).await?,
-                Some(_) => return Err(Refusal::Overloaded),
-                None => return Err(denial.refusal),
+            let may_grow = needs.iter().any(|need| need.purse.may_grow(need, now));
+            if !may_grow || denial.step != Step::Reservation {
+                return Err(denial.refusal);
             }
-        }
-    }
-
-    /// Asks the database for more of one limit, unless somebody else just did.
-    async fn ask(&self, need: &Need, now: OffsetDateTime, deadline: Instant) -> Result<(), Refusal> {
-        let _waiting = need.purse.wait_for(need.amount);
-        let Ok(_turn) = timeout_at(deadline, need.purse.turn()).await else {
-            return Err(Refusal::Overloaded);
-        };
-        // Whoever had the turn before may have brought enough for both.
-        let Some(wish) = need.purse.wish(need, now) else { return Ok(()) };
-        // The client may leave meanwhile, and the answer with it.
-        let doubt = need.purse.doubt();
-        match timeout_at(deadline, leases::take(&self.pool, self.gateway, wish)).await {
-            Ok(Ok(grant)) => {
-                doubt.dispel();
-                received(need, wish, grant)
+            // What comes may be taken by others who are as entitled to it; then there is more to ask for.
+            if Instant::now() >= deadline {
+                return Err(Refusal::Overloaded);
             }
-            Ok(Err(error)) => Err(unavailable(&error)),
-            Err(_) => Err(unavailable(&StoreError::PoolTimedOut)),
+            self.ask(&needs, now, deadline).await?;
         }
     }
 
@@ -210,98 +197,6 @@ impl Limits {
         for charge in charges {
             if let Some(purse) = self.find(charge.limit) {
                 purse.booked(charge.starts_at, charge.epoch, charge.amount);
-            }
-        }
-    }
-
-    /// Gives back what no request has needed lately, and all of windows that are over. Once a second.
-    pub async fn give_back_idle(&self, now: OffsetDateTime) -> Result<(), StoreError> {
-        let mut result = Ok(());
-        for purse in self.all() {
-            // One limit whose row somebody holds must not keep the others waiting.
-            if purse.is_in_doubt() {
-                result = result.and(self.make_sure(&purse).await);
-            }
-            if purse.has_idle(now) {
-                result = result.and(self.give_back(&purse, |purse| purse.take_idle(now)).await);
-            }
-        }
-        result
-    }
-
-    /// Gives back what is free of a limit of which another gateway has found nothing left, until dropped.
-    pub async fn follow_recalls(self: Arc<Self>) {
-        loop {
-            if let Err(error) = self.listen_for_recalls().await {
-                tracing::debug!(%error, "not listening for recalled leases; idle ones go back all the same");
-            }
-            sleep(RETURN_EVERY).await;
-        }
-    }
-
-    async fn listen_for_recalls(&self) -> Result<(), StoreError> {
-        let mut listener = PgListener::connect_with(&self.pool).await?;
-        listener.listen(leases::RECALLS).await?;
-        loop {
-            let Some(recall) = listener.try_recv().await? else { continue };
-            let Ok(limit) = recall.payload().parse() else { continue };
-            if let Some(purse) = self.find(limit) {
-                self.give_back(&purse, Purse::take_recalled).await?;
-            }
-        }
-    }
-
-    /// Takes something out of a purse and gives it back. What the database did not hear is found again later.
-    async fn give_back(&self, purse: &Purse, take: impl FnOnce(&Purse) -> Returns) -> Result<(), StoreError> {
-        let _turn = purse.turn().await;
-        let doubt = purse.doubt();
-        let giving = async {
-            for back in take(purse) {
-                leases::give_back(&self.pool, self.gateway, back).await?;
-            }
-            Ok(())
-        };
-        timeout(ASK_TIME, giving).await.unwrap_or(Err(StoreError::PoolTimedOut))?;
-        doubt.dispel();
-        Ok(())
-    }
-
-    /// The fence up to which it has looked at its leases.
-    pub fn fence(&self) -> i64 {
-        self.fence.load(Ordering::Acquire)
-    }
-
-    /// An owner has released leases of this gateway: whatever the database does not know any more is not used.
-    pub async fn heed_fence(&self, fence: i64) -> Result<(), StoreError> {
-        let held = leases::list_held(&self.pool, self.gateway).await?;
-        let held: HashSet<_> = held.iter().map(|held| (held.limit, held.starts_at, held.epoch)).collect();
-        let keep = |purse: &Arc<Purse>| {
-            purse.keep_only(|starts_at, epoch| held.contains(&(purse.limit(), starts_at, epoch)))
-        };
-        let lost: usize = self.all().iter().map(keep).sum();
-        self.fence.store(fence, Ordering::Release);
-        if lost > 0 {
-            tracing::warn!(lost, "leases of this gateway were released while it was not heard");
-        }
-        Ok(())
-    }
-
-    /// Finds out what is held in the database where an answer did not come, and adopts what was not known of.
-    async fn make_sure(&self, purse: &Purse) -> Result<(), StoreError> {
-        let _turn = purse.turn().await;
-        let booked = purse.booked_so_far();
-        let asking = leases::list_held_of(&self.pool, self.gateway, purse.limit());
-        let held = timeout(ASK_TIME, asking).await.unwrap_or(Err(StoreError::PoolTimedOut))?;
-        purse.adopt(&held, &booked);
-        Ok(())
-    }
-
-    /// Runs until dropped.
-    pub async fn return_idle(self: Arc<Self>, policy: Arc<Policy>) {
-        loop {
-            sleep(RETURN_EVERY).await;
-            if let Err(error) = self.give_back_idle(policy.now()).await {
-                tracing::debug!(%error, "idle leases could not be given back");
             }
         }
     }
@@ -326,29 +221,6 @@ impl Limits {
         }
     }
 
-    /// Gives back everything that is not in use: at an orderly stop.
-    pub async fn give_back_unused(&self) -> Result<(), StoreError> {
-        for purse in self.all() {
-            self.give_back(&purse, Purse::take_unused).await?;
-        }
-        Ok(())
-    }
-
-    /// Takes over from an earlier run, before any request is taken: gives back what is held in this gateway's name, and
-    /// counts the requests of the last minute.
-    pub async fn take_over(&self) -> Result<(), StoreError> {
-        self.give_back_all().await?;
-        self.rates.recover().await
-    }
-
-    /// Gives back everything that is held in this gateway's name.
-    pub async fn give_back_all(&self) -> Result<(), StoreError> {
-        for lease in leases::list_held(&self.pool, self.gateway).await? {
-            leases::give_back(&self.pool, self.gateway, lease).await?;
-        }
-        Ok(())
-    }
-
     fn all(&self) -> Vec<Arc<Purse>> {
         self.purses.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
@@ -366,26 +238,7 @@ impl Limits {
     }
 }
 
-fn received(need: &Need, wish: Wish, grant: Option<Grant>) -> Result<(), Refusal> {
-    match grant {
-        // There is enough, but it was too late to grant it: that says nothing about the limit.
-        Some(grant) if grant.granted == 0 && wish.needed <= grant.left() => Err(Refusal::Overloaded),
-        Some(grant) => {
-            need.purse.receive(wish, grant);
-            Ok(())
-        }
-        // The policy will say so in a moment; until then nothing is admitted under a limit that is gone.
-        None => {
-            need.purse.close(wish.needed, need.terms.amount);
-            Ok(())
-        }
-    }
-}
-
 fn unavailable(error: &StoreError) -> Refusal {
     tracing::warn!(%error, "what a limit has left cannot be known; requests that need it are refused");
     Refusal::PolicyUnavailable
 }
-
-/// What goes back of a lease.
-type Returns = Vec<GiveBack>;

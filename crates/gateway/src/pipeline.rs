@@ -156,9 +156,9 @@ async fn decide_and_serve(
     let Some(standing) = state.policy.find(&digest)? else {
         return Err(without_key(state, arrival, Credential::Unknown).into());
     };
-    let key = standing.known.public_id.clone();
-    state.metrics.key_used(&key);
-    let known = |refusal| Refused { refusal, key: Some(key.clone()), allow: None };
+    let key = standing.known.clone();
+    state.metrics.key_used(&key.public_id);
+    let known = |refusal| Refused { refusal, key: Some(key.public_id.clone()), allow: None };
     match target {
         Target::Route(route, tail) => match route.served {
             Served::Here(own) => serve_here(state, arrival, route, own, &tail, digest).await.map_err(known),

@@ -101,6 +101,7 @@ impl Gateway {
         let returning = tokio::spawn(leases.clone().return_idle(policy.clone()));
         let sharing = tokio::spawn(leases.rates().clone().follow());
         let recalled = tokio::spawn(leases.clone().follow_recalls());
+        let filling = tokio::spawn(leases.clone().fill_up(policy.clone()));
         let state = Arc::new(State {
             prefix: config.prefix,
             aliases: config.aliases,
@@ -117,7 +118,11 @@ impl Gateway {
         Ok(Self {
             address,
             metrics_address,
-            helpers: reading.into_iter().chain(following).chain([returning, sharing, recalled]).collect(),
+            helpers: reading
+                .into_iter()
+                .chain(following)
+                .chain([returning, sharing, recalled, filling])
+                .collect(),
             drain: limits.drain,
             writer: tokio::spawn(
                 Writer::new(pool, records, spool.clone(), leases.clone(), closing.clone()).run(left),

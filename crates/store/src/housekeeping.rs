@@ -115,7 +115,7 @@ mod tests {
             gateways::acknowledge(&pool, gateway, "some", 1).await.unwrap();
         }
         let wish = leases::Wish { limit, needed: 10, wished: 10 };
-        leases::take(&pool, holds, wish).await.unwrap().unwrap();
+        leases::take(&pool, holds, &[wish]).await.unwrap()[0].unwrap();
         sqlx::query!("UPDATE gateways SET heard_at = now() - interval '31 days' WHERE id <> $1", lives)
             .execute(&pool)
             .await

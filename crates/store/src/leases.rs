@@ -50,21 +50,47 @@ impl Grant {
     }
 }
 
-/// Takes a lease of `gateway` on the present window, or adds to it: one conditional statement, so that what is spent
-/// and what is reserved never pass the amount together. `None` where the limit is gone.
-pub async fn take(db: impl PgExecutor<'_>, gateway: Uuid, wish: Wish) -> sqlx::Result<Option<Grant>> {
-    sqlx::query_as!(
-        Grant,
-        r#"SELECT granted AS "granted!", held AS "held!", epoch AS "epoch!", starts_at AS "starts_at!", ends_at,
-                  amount AS "amount!", spent AS "spent!", reserved AS "reserved!"
-           FROM take_lease($1, $2, $3, $4)"#,
+/// Takes a lease of `gateway` on the present window of each wish's limit, or adds to it, as one conditional statement
+/// for all of them: what is spent and what is reserved never pass an amount together. `wishes` are in the order of their
+/// limits, so that two gateways cannot lock each other out; the answers are in the same order, `None` where the limit is
+/// gone.
+pub async fn take(
+    db: impl PgExecutor<'_>,
+    gateway: Uuid,
+    wishes: &[Wish],
+) -> sqlx::Result<Vec<Option<Grant>>> {
+    let limits: Vec<Uuid> = wishes.iter().map(|wish| wish.limit.0).collect();
+    let needed: Vec<i64> = wishes.iter().map(|wish| wish.needed).collect();
+    let wished: Vec<i64> = wishes.iter().map(|wish| wish.wished).collect();
+    let answers = sqlx::query!(
+        r#"SELECT place AS "place!", granted AS "granted!", held AS "held!", epoch AS "epoch!",
+                  starts_at AS "starts_at!", ends_at, amount AS "amount!", spent AS "spent!", reserved AS "reserved!"
+           FROM unnest($2::uuid[], $3::bigint[], $4::bigint[]) WITH ORDINALITY AS wish (which, needed, wished, place),
+                LATERAL take_lease($1, which, needed, wished)"#,
         gateway,
-        wish.limit as LimitId,
-        wish.needed,
-        wish.wished,
+        &limits,
+        &needed,
+        &wished,
     )
-    .fetch_optional(db)
-    .await
+    .fetch_all(db)
+    .await?;
+    let mut grants = vec![None; wishes.len()];
+    for found in answers {
+        let place = usize::try_from(found.place - 1).ok();
+        if let Some(grant) = place.and_then(|place| grants.get_mut(place)) {
+            *grant = Some(Grant {
+                granted: found.granted,
+                held: found.held,
+                epoch: found.epoch,
+                starts_at: found.starts_at,
+                ends_at: found.ends_at,
+                amount: found.amount,
+                spent: found.spent,
+                reserved: found.reserved,
+            });
+        }
+    }
+    Ok(grants)
 }
 
 /// A lease, or part of one, on its way back.
@@ -80,17 +106,44 @@ pub struct GiveBack {
     pub amount: i64,
 }
 
-/// Gives back at most what the lease holds, and says how much that was: 0 for a lease that is gone or was released.
-pub async fn give_back(db: impl PgExecutor<'_>, gateway: Uuid, back: GiveBack) -> sqlx::Result<i64> {
+/// What to do about a window that somebody else is at work on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Patience {
+    /// Leave it for another time.
+    None,
+    /// Wait for a second at most.
+    SomeTime,
+}
+
+/// Gives back at most what each lease holds, all in one statement, and says how much that was: 0 for a lease that is
+/// gone or was released, and where patience did not last. `leases` are in the order of their limits.
+pub async fn give_back(
+    db: impl PgExecutor<'_>,
+    gateway: Uuid,
+    leases: &[GiveBack],
+    patience: Patience,
+) -> sqlx::Result<Vec<i64>> {
+    if leases.is_empty() {
+        return Ok(Vec::new());
+    }
+    let limits: Vec<Uuid> = leases.iter().map(|back| back.limit.0).collect();
+    let windows: Vec<OffsetDateTime> = leases.iter().map(|back| back.starts_at).collect();
+    let amounts: Vec<i64> = leases.iter().map(|back| back.amount).collect();
+    let epochs: Vec<i64> = leases.iter().map(|back| back.epoch).collect();
     sqlx::query_scalar!(
-        r#"SELECT return_lease($1, $2, $3, $4, $5) AS "given!""#,
+        r#"SELECT given AS "given!"
+           FROM unnest($2::uuid[], $3::timestamptz[], $4::bigint[], $5::bigint[])
+                    WITH ORDINALITY AS lease (which, since, much, epoch, place),
+                LATERAL return_lease($1, which, since, much, epoch, $6) AS given
+           ORDER BY place"#,
         gateway,
-        back.limit as LimitId,
-        back.starts_at,
-        back.amount,
-        back.epoch,
+        &limits,
+        &windows,
+        &amounts,
+        &epochs,
+        patience == Patience::SomeTime,
     )
-    .fetch_one(db)
+    .fetch_all(db)
     .await
 }
 
@@ -119,12 +172,12 @@ pub async fn release(tx: &mut TenantTx, limit: LimitId, gateway: Uuid) -> sqlx::
         .await
 }
 
-/// Every lease of a gateway that holds anything: at start, what its last life has left.
+/// Every lease of a gateway that holds anything, in the order of their limits: at start, what its last life has left.
 pub async fn list_held(db: impl PgExecutor<'_>, gateway: Uuid) -> sqlx::Result<Vec<GiveBack>> {
     sqlx::query_as!(
         GiveBack,
         r#"SELECT limit_id AS "limit: LimitId", starts_at, epoch, amount FROM leases
-           WHERE gateway_id = $1 AND amount > 0"#,
+           WHERE gateway_id = $1 AND amount > 0 ORDER BY limit_id, starts_at"#,
         gateway,
     )
     .fetch_all(db)

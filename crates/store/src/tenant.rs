@@ -121,7 +121,8 @@ mod tests {
         };
         audit::insert(&mut tx, actor, event).await.unwrap();
         tx.commit().await.unwrap();
-        leases::take(&gateway, crate::new_id(), Wish { limit, needed: 1, wished: 1 }).await.unwrap().unwrap();
+        leases::take(&gateway, crate::new_id(), &[Wish { limit, needed: 1, wished: 1 }]).await.unwrap()[0]
+            .unwrap();
 
         for table in [
             "accounts",

@@ -44,7 +44,8 @@ fn parse(text: &str) -> Option<Stat> {
     })
 }
 
-fn children(pid: u32) -> Result<Vec<u32>> {
+/// The processes that a process has started.
+pub fn children(pid: u32) -> Result<Vec<u32>> {
     let entries = fs::read_dir("/proc").context("this needs Linux's /proc")?;
     let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     Ok(pids.filter(|child| stat(*child).is_ok_and(|stat| stat.parent == pid)).collect())

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::Path,
-    process::{Command, Stdio},
+    process::Stdio,
     time::{Duration, Instant},
 };
 
@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::{
     Options,
     case::{Case, Pace, Target},
+    cores::{self, Core},
     cost,
     results::{Cell, Round, median},
     scene::{Scene, Stand},
@@ -205,7 +206,7 @@ impl Run<'_> {
     }
 
     fn load(&self, case: Case, stand: &Stand, seconds: u32) -> Result<Value> {
-        let mut load = Command::new(self.bench);
+        let mut load = cores::command(Core::Shared, self.bench);
         load.args(["load", "--target", &format!("127.0.0.1:{}", stand.port), "--kind", case.kind()]);
         load.arg("--keys").arg(stand.secrets.join(stand.target.secrets(case)));
         load.args(["--seconds", &seconds.to_string(), "--expect", &case.expected_status().to_string()]);

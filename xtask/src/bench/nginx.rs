@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
+use super::cores::{self, Core};
 use crate::{apt, config::Config, report::Report, toolchain::on_path};
 
 /// Where Debian has it, which is not on everybody's `PATH`.
@@ -30,7 +31,7 @@ pub fn command(program: &Path, port: u16, upstream: u16, folder: &Path) -> Resul
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let file = folder.join("nginx.conf");
     fs::write(&file, configuration(port, upstream, folder, apt::is_root()))?;
-    let mut command = Command::new(program);
+    let mut command = cores::command(Core::Measured, program);
     command.args(["-e", "stderr", "-p"]).arg(folder).arg("-c").arg(file);
     Ok(command)
 }

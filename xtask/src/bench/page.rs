@@ -18,7 +18,8 @@ const READING: &str = "\
 - **CPU** is user and system time of the target's processes as the kernel counts them, for a thousand requests, at 32
   connections that are never idle. The gateway's includes what its usage records cost until the ledger has them;
   **Postgres** is the whole cluster's meanwhile, its housekeeping too. The cluster does not wait for its disk.
-- **a second** says how fast the machine was, with upstream and load generator on the same cores; it is no capacity.
+- Whoever is measured has a core to itself; upstream, load generator and database share the others. **a second** is
+  bounded by them, too, and is no capacity.
 - **MB** is proportional set size at the end of the load, workers included.
 - A **refusal** (a well-formed key that nobody has made, and one that is revoked) is compared with what the others do with
   a plain request, since they refuse nothing.

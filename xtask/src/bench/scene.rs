@@ -8,7 +8,12 @@ use std::{
 
 use anyhow::{Result, bail};
 
-use super::{Programs, case::Target, cost, nginx, seed};
+use super::{
+    Programs,
+    case::Target,
+    cores::{self, Core},
+    cost, nginx, seed,
+};
 use crate::{
     http, interrupt,
     place::Place,
@@ -97,7 +102,7 @@ impl Scene {
             self.stands.push(Stand { target, port, pid, secrets: secrets.clone(), gateway: None });
         };
         let upstream = self.upstream;
-        let mut command = Command::new(&stage.programs.bench);
+        let mut command = cores::command(Core::Shared, &stage.programs.bench);
         command.args(["upstream", "--listen", &at(upstream)]);
         let service = Service::spawn("upstream", command, &stage.output)?;
         stand(Target::Direct, upstream, service.id());
@@ -110,7 +115,7 @@ impl Scene {
             self.services.push(service);
         }
         let port = port::any_free()?;
-        let mut command = Command::new(&stage.programs.bench);
+        let mut command = cores::command(Core::Measured, &stage.programs.bench);
         command.args(["floor", "--listen", &at(port), "--upstream", &at(upstream)]);
         let service = Service::spawn("floor", command, &stage.output)?;
         stand(Target::Floor, port, service.id());
@@ -192,7 +197,7 @@ fn gateway_command(
     upstream: u16,
 ) -> Result<Command> {
     let secrets = Secrets::load_or_make(stage.place)?;
-    let mut command = Command::new(&stage.programs.gateway);
+    let mut command = cores::command(Core::Measured, &stage.programs.gateway);
     command
         .env("DATABASE_URL", stage.postgres.url(GATEWAY_ROLE, database))
         .env("LISTEN_ADDR", at(port))

@@ -11,13 +11,14 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use super::lease::Lease;
-use super::{Part, Returns, Terms};
+use super::{Part, Terms};
 
 /// How long a refusal of the database stands before it is asked again. Others settle and give back all the time.
 const DRY_FOR: Duration = Duration::from_millis(250);
 /// What nobody has used for this long goes back.
 const IDLE_AFTER: Duration = Duration::from_secs(10);
-
+/// Between two times that a purse says it runs short.
+const SHORT_EVERY: Duration = Duration::from_millis(100);
 /// An answer that did not come may still be true by then: it was granted or taken back all the same.
 const DOUBT_FOR: Duration = Duration::from_secs(4);
 
@@ -51,6 +52,8 @@ struct State {
     /// When an answer of the database last did not come: what it holds may be more than what is known here.
     in_doubt: Option<Instant>,
     recalled_at: Option<Instant>,
+    /// When it last said that it runs short.
+    short_at: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -73,28 +76,28 @@ struct Spend {
 }
 
 impl Spend {
-    fn add(&mut self, amount: i64) {
-        self.turn();
+    fn add(&mut self, at: Instant, amount: i64) {
+        self.turn(at);
         self.running = self.running.saturating_add(amount);
     }
 
-    fn in_use(&mut self, amount: i64) {
-        self.turn();
+    fn in_use(&mut self, at: Instant, amount: i64) {
+        self.turn(at);
         self.peak = self.peak.max(amount);
     }
 
-    fn peak(&mut self) -> i64 {
-        self.turn();
+    fn peak(&mut self, at: Instant) -> i64 {
+        self.turn(at);
         self.peak.max(self.peak_before)
     }
 
-    fn per_second(&mut self) -> i64 {
-        self.turn();
+    fn per_second(&mut self, at: Instant) -> i64 {
+        self.turn(at);
         self.running.max(self.before)
     }
 
-    fn turn(&mut self) {
-        let seconds = self.second.elapsed().as_secs();
+    fn turn(&mut self, at: Instant) {
+        let seconds = at.saturating_duration_since(self.second).as_secs();
         if seconds > 0 {
             self.before = if seconds == 1 { self.running } else { 0 };
             self.running = 0;
@@ -134,19 +137,38 @@ impl State {
 
     /// How much of what is free stays, for the requests to come: two seconds of spend, some requests like the last one,
     /// and what was in use at once lately beside what is now. Whoever needs it more asks for it.
-    fn keep(&mut self, now: OffsetDateTime) -> i64 {
-        if self.used_at.elapsed() >= IDLE_AFTER {
+    fn keep(&mut self, at: Instant, now: OffsetDateTime) -> i64 {
+        if at.saturating_duration_since(self.used_at) >= IDLE_AFTER {
             return 0;
         }
         let in_use = self.present(now).map_or(0, |lease| lease.used());
-        let returning = self.spend.peak().saturating_sub(in_use).max(0);
+        let returning = self.spend.peak(at).saturating_sub(in_use).max(0);
         let likely = self.last_need.saturating_mul(LEASE_REQUESTS);
-        returning.max(likely).max(self.spend.per_second().saturating_mul(2))
+        returning.max(likely).max(self.spend.per_second(at).saturating_mul(2))
+    }
+
+    /// Whether less than half of what it should keep is free, and nobody was told of it lately.
+    fn runs_short(&mut self, at: Instant, now: OffsetDateTime) -> bool {
+        let was_told = self.short_at.is_some_and(|told| at.saturating_duration_since(told) < SHORT_EVERY);
+        let free = self.present(now).map_or(0, |lease| lease.free());
+        let is_short = !was_told && free < self.keep(at, now) / 2;
+        if is_short {
+            self.short_at = Some(at);
+        }
+        is_short
     }
 
     fn find(&mut self, starts_at: OffsetDateTime, epoch: i64) -> Option<&mut Lease> {
         self.leases.iter_mut().find(|lease| lease.is_of(starts_at, epoch))
     }
+}
+
+/// What was taken for a request, and the purses that will soon have to ask for more.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) admission: Admission,
+    pub(super) parts: Vec<Part>,
+    pub(super) short: Vec<Arc<Purse>>,
 }
 
 /// Decides under the locks of all purses and, where that admits, takes what is needed before they are released. `needs`
@@ -155,28 +177,29 @@ pub(super) fn try_reserve(
     needs: &[Need],
     now: OffsetDateTime,
     decide: impl Fn(&[LimitRoom]) -> Result<Admission, Denial>,
-) -> Result<(Admission, Vec<Part>), Denial> {
+) -> Result<Taken, Denial> {
     let mut states: Vec<MutexGuard<'_, State>> = needs.iter().map(|need| need.purse.lock()).collect();
     let rooms: Vec<LimitRoom> =
         states.iter_mut().zip(needs).map(|(state, need)| state.room(need, now)).collect();
     let admission = decide(&rooms)?;
-    let parts = states.iter_mut().zip(needs).filter_map(|(state, need)| {
-        state.used_at = Instant::now();
+    let at = Instant::now();
+    let mut parts = Vec::with_capacity(needs.len());
+    let mut short = Vec::new();
+    for (state, need) in states.iter_mut().zip(needs) {
+        state.used_at = at;
         state.last_need = need.amount;
         // Without a lease only what costs nothing was admitted, and that is charged to no window.
-        let lease = state.present(now)?;
+        let Some(lease) = state.present(now) else { continue };
         lease.use_(need.amount);
         let (starts_at, epoch, in_use) = (lease.starts_at, lease.epoch, lease.used());
-        state.spend.in_use(in_use);
-        Some(Part {
-            purse: need.purse.clone(),
-            measure: need.terms.measure,
-            starts_at,
-            epoch,
-            amount: need.amount,
-        })
-    });
-    Ok((admission, parts.collect()))
+        state.spend.in_use(at, in_use);
+        let (purse, measure, amount) = (need.purse.clone(), need.terms.measure, need.amount);
+        if state.runs_short(at, now) {
+            short.push(purse.clone());
+        }
+        parts.push(Part { purse, measure, starts_at, epoch, amount });
+    }
+    Ok(Taken { admission, parts, short })
 }
 
 /// Somebody who waits for more to be leased.
@@ -225,6 +248,7 @@ impl Purse {
             waiting: 0,
             in_doubt: None,
             recalled_at: None,
+            short_at: None,
         };
         Self { limit, state: Mutex::new(state), asking: tokio::sync::Mutex::default() }
     }
@@ -290,6 +314,11 @@ impl Purse {
         self.asking.lock().await
     }
 
+    /// The turn to ask the database, if nobody has it.
+    pub(super) fn try_turn(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        self.asking.try_lock().ok()
+    }
+
     /// Whether this limit has no room for a request, but the database might.
     pub(super) fn may_grow(&self, need: &Need, now: OffsetDateTime) -> bool {
         let mut state = self.lock();
@@ -313,10 +342,10 @@ impl Purse {
     }
 
     /// Takes out everything that is not in use, unless that was just done for another.
-    pub(super) fn take_recalled(&self) -> Returns {
+    pub(super) fn take_recalled(&self) -> Vec<GiveBack> {
         let mut state = self.lock();
         if state.recalled_at.is_some_and(|when| when.elapsed() < DRY_FOR) {
-            return Returns::new();
+            return Vec::new();
         }
         state.recalled_at = Some(Instant::now());
         drop(state);
@@ -324,7 +353,7 @@ impl Purse {
     }
 
     /// Takes out everything that is not in use.
-    pub(super) fn take_unused(&self) -> Returns {
+    pub(super) fn take_unused(&self) -> Vec<GiveBack> {
         let limit = self.limit;
         self.lock().leases.iter_mut().filter_map(|lease| lease.take_back(limit, 0)).collect()
     }
@@ -339,13 +368,24 @@ impl Purse {
         // The part of what is left that a lease may take is the database's to say: it knows.
         let waiting = state.waiting;
         let all = state.missing(waiting, now);
-        let wished = lease_size(needed, state.spend.per_second(), i64::MAX).max(all);
+        let wished = lease_size(needed, state.spend.per_second(Instant::now()), i64::MAX).max(all);
         Some(Wish { limit: self.limit, needed, wished })
+    }
+
+    /// What to ask for ahead of the requests to come. It needs nothing, so it is granted what can be spared, and the
+    /// database does not wait for it either.
+    pub(super) fn refill(&self, now: OffsetDateTime) -> Option<Wish> {
+        let mut state = self.lock();
+        let keep = state.keep(Instant::now(), now);
+        // A new window is the first request's to open.
+        let wished = keep - state.present(now)?.free();
+        (wished > 0).then_some(Wish { limit: self.limit, needed: 0, wished })
     }
 
     pub(super) fn receive(&self, wish: Wish, grant: Grant) {
         let mut state = self.lock();
-        state.dry = (grant.granted == 0).then(|| Dry {
+        let is_dry = grant.granted == 0 && wish.needed > 0;
+        state.dry = is_dry.then(|| Dry {
             needed: wish.needed,
             left: grant.left(),
             amount: grant.amount,
@@ -367,7 +407,7 @@ impl Purse {
 
     pub(super) fn settle(&self, starts_at: OffsetDateTime, epoch: i64, reserved: i64, consumed: i64) {
         let mut state = self.lock();
-        state.spend.add(consumed);
+        state.spend.add(Instant::now(), consumed);
         if let Some(lease) = state.find(starts_at, epoch) {
             lease.settle(reserved, consumed);
         }
@@ -382,7 +422,7 @@ impl Purse {
     /// Whether there is something to take out, or to forget.
     pub(super) fn has_idle(&self, now: OffsetDateTime) -> bool {
         let mut state = self.lock();
-        let keep = state.keep(now);
+        let keep = state.keep(Instant::now(), now);
         let is_idle = |lease: &Lease| {
             let keep = if lease.is_over(now) { 0 } else { keep };
             // Twice as much, so that what comes and goes with each request is not sent to and fro.
@@ -392,9 +432,9 @@ impl Purse {
     }
 
     /// Takes out what nobody has used lately and what is left of windows that are over.
-    pub(super) fn take_idle(&self, now: OffsetDateTime) -> Returns {
+    pub(super) fn take_idle(&self, now: OffsetDateTime) -> Vec<GiveBack> {
         let mut state = self.lock();
-        let keep = state.keep(now);
+        let keep = state.keep(Instant::now(), now);
         let limit = self.limit;
         let back = |lease: &mut Lease| lease.take_back(limit, if lease.is_over(now) { 0 } else { keep });
         let returns = state.leases.iter_mut().filter_map(back).collect();

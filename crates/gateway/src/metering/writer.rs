@@ -10,7 +10,7 @@ use store::usage::{self, UsageRecord};
 use store::{PgPool, StoreError};
 use tokio::sync::mpsc::Receiver;
 use tokio::task::spawn_blocking;
-use tokio::time::{sleep, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -19,7 +19,7 @@ use crate::spool::Spool;
 use crate::spool::replay::Replay;
 
 /// Rows of one transaction.
-const BATCH: usize = 500;
+const BATCH: usize = 1_000;
 /// How long a record may wait for company.
 const LINGER: Duration = Duration::from_millis(100);
 const WRITE_TIME: Duration = Duration::from_secs(10);
@@ -165,11 +165,15 @@ impl Writer {
         if self.take(batch).await == 0 {
             return false;
         }
-        let end = tokio::time::Instant::now() + LINGER;
+        // Whoever settles a request meanwhile wakes nobody: that would be a task switch for each of them.
+        let is_first = batch.len() < BATCH && !self.closing.is_cancelled();
+        if is_first {
+            self.closing.run_until_cancelled(sleep(LINGER)).await;
+        }
         while batch.len() < BATCH {
-            tokio::select! {
-                taken = self.take(batch) => if taken == 0 { break },
-                () = sleep_until(end) => break,
+            match self.records.try_recv() {
+                Ok(record) => batch.push(record),
+                Err(_) => break,
             }
         }
         true

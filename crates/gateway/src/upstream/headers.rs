@@ -37,7 +37,8 @@ pub fn for_client(upstream: &HeaderMap) -> HeaderMap {
 
 /// A name that the Connection header lists belongs to that connection, whatever else it is.
 fn pick(from: &HeaderMap, names: &[HeaderName]) -> HeaderMap {
-    let allowed = names.iter().filter(|name| !is_listed(from, name));
+    let names_some = from.contains_key(header::CONNECTION);
+    let allowed = names.iter().filter(|name| !(names_some && is_listed(from, name)));
     allowed.filter_map(|name| from.get(name).map(|value| (name.clone(), value.clone()))).collect()
 }
 

@@ -24,6 +24,11 @@ struct Bench {
     limit: LimitId,
 }
 
+/// A single wish.
+async fn one(gateway: &PgPool, id: Uuid, wish: Wish) -> Option<Grant> {
+    take(gateway, id, &[wish]).await.unwrap()[0]
+}
+
 impl Bench {
     async fn new(pool: &PgPool, terms: Terms) -> Self {
         let acme = account(pool, "acme").await;
@@ -45,7 +50,7 @@ impl Bench {
     }
 
     async fn take(&self, gateway: Uuid, needed: i64, wished: i64) -> Grant {
-        take(&self.gateway, gateway, Wish { limit: self.limit, needed, wished }).await.unwrap().unwrap()
+        one(&self.gateway, gateway, Wish { limit: self.limit, needed, wished }).await.unwrap()
     }
 
     async fn settle(&self, gateway: Uuid, grant: Grant, amounts: &[i64]) -> Vec<UsageRecord> {
@@ -107,7 +112,7 @@ async fn a_lease_is_granted_while_it_fits(pool: PgPool) {
     assert_eq!(bench.take(HERE, 75, 500).await.granted, 75);
     assert_eq!(bench.spent_reserved_excess().await, (0, 1_000, 0));
     let gone = Wish { limit: LimitId(Uuid::nil()), needed: 1, wished: 1 };
-    assert_eq!(take(&bench.gateway, HERE, gone).await.unwrap(), None);
+    assert_eq!(one(&bench.gateway, HERE, gone).await, None);
 }
 
 #[sqlx::test(migrator = "crate::MIGRATOR")]
@@ -120,9 +125,18 @@ async fn a_settle_draws_the_lease_once(pool: PgPool) {
     assert_eq!(bench.spent_reserved_excess().await, (150, 250, 0), "written twice, booked once");
     let held = list_held(&bench.gateway, HERE).await.unwrap();
     assert_eq!(held.iter().map(|lease| lease.amount).collect::<Vec<_>>(), [250]);
-    assert_eq!(give_back(&bench.gateway, HERE, GiveBack { amount: 9_999, ..held[0] }).await.unwrap(), 250);
+    assert_eq!(
+        give_back(&bench.gateway, HERE, &[GiveBack { amount: 9_999, ..held[0] }], Patience::SomeTime)
+            .await
+            .unwrap(),
+        [250]
+    );
     assert_eq!(bench.spent_reserved_excess().await, (150, 0, 0));
-    assert_eq!(give_back(&bench.gateway, HERE, held[0]).await.unwrap(), 0, "nothing is given back twice");
+    assert_eq!(
+        give_back(&bench.gateway, HERE, &[held[0]], Patience::SomeTime).await.unwrap(),
+        [0],
+        "nothing is given back twice"
+    );
 }
 
 #[sqlx::test(migrator = "crate::MIGRATOR")]
@@ -175,7 +189,7 @@ async fn a_released_lease_is_fenced(pool: PgPool) {
         "the fact is booked, beyond the amount"
     );
     let back = GiveBack { limit: bench.limit, starts_at: old.starts_at, epoch: old.epoch, amount: 400 };
-    assert_eq!(give_back(&bench.gateway, HERE, back).await.unwrap(), 0);
+    assert_eq!(give_back(&bench.gateway, HERE, &[back], Patience::SomeTime).await.unwrap(), [0]);
 }
 
 #[sqlx::test(migrator = "crate::MIGRATOR")]
@@ -184,7 +198,7 @@ async fn many_gateways_at_once_never_pass_the_amount(pool: PgPool) {
     let asks = (0..40_u128).map(|n| {
         let wish = Wish { limit: bench.limit, needed: 30, wished: 100 };
         let gateway = bench.gateway.clone();
-        async move { take(&gateway, Uuid::from_u128(n), wish).await.unwrap().unwrap().granted }
+        async move { one(&gateway, Uuid::from_u128(n), wish).await.unwrap().granted }
     });
     let granted: i64 = futures_util::future::join_all(asks).await.into_iter().sum();
     let (spent, reserved, excess) = bench.spent_reserved_excess().await;
@@ -262,5 +276,5 @@ async fn an_owner_releases_what_a_silent_gateway_holds(pool: PgPool) {
     bench.settle(HERE, held, &[300]).await;
     assert_eq!(bench.spent_reserved_excess().await, (300, 900, 200));
     let late = GiveBack { limit: bench.limit, starts_at: held.starts_at, epoch: held.epoch, amount: 400 };
-    assert_eq!(give_back(&bench.gateway, HERE, late).await.unwrap(), 0);
+    assert_eq!(give_back(&bench.gateway, HERE, &[late], Patience::SomeTime).await.unwrap(), [0]);
 }
