@@ -72,6 +72,12 @@ pub struct Args {
     /// The most the spool may hold, in bytes; at 80 % it warns, at 95 % requests are refused
     #[arg(long, env = "SPOOL_MAX_BYTES", default_value = "1073741824", value_name = "BYTES")]
     spool_max_bytes: String,
+    /// Redis, the same for all gateways, which counts requests per minute: redis://user:password@host:6379/0, or rediss://
+    #[arg(long, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
+    redis_url: Option<String>,
+    /// File that holds REDIS_URL
+    #[arg(long, env = "REDIS_URL_FILE", value_name = "FILE")]
+    redis_url_file: Option<OsString>,
     /// How log lines are written
     #[arg(long, env = "LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
     log_format: String,
@@ -153,6 +159,8 @@ pub struct Limits {
     pub poll: Duration,
     /// Requests in memory whose usage is not in the database yet; more of them wait in the spool.
     pub unsettled: usize,
+    /// How long a request may wait for Redis.
+    pub redis_answer: Duration,
     /// How long a stop may take.
     pub drain: Duration,
 }
@@ -177,6 +185,7 @@ impl Default for Limits {
             staleness: Duration::from_secs(30),
             poll: Duration::from_secs(1),
             unsettled: 65_536,
+            redis_answer: Duration::from_millis(50),
             drain: Duration::from_secs(30),
         }
     }
@@ -201,6 +210,8 @@ pub struct Config {
     pub upstream: Upstream,
     /// Where records wait.
     pub spool: SpoolSettings,
+    /// Counts requests per minute for all gateways.
+    pub redis: Option<redis::Client>,
     /// Finds the keys of the providers that operators list.
     pub secrets: SecretCalled,
     /// What to log and how.
@@ -236,6 +247,7 @@ impl Config {
         let name = check.name("GATEWAY_NAME", args.gateway_name);
         let folder = check.folder("SPOOL_DIR", args.spool_dir);
         let max_bytes = check.bytes("SPOOL_MAX_BYTES", &args.spool_max_bytes, MIN_SPOOL_BYTES);
+        let redis = check.redis("REDIS_URL", args.redis_url, args.redis_url_file);
         let logs = check.logs(&args.log_format, args.rust_log);
         let config = (|| {
             Some(Self {
@@ -247,6 +259,7 @@ impl Config {
                 aliases: aliases?,
                 upstream: Upstream { base: base?, key: key? },
                 spool: SpoolSettings { folder: folder?, max_bytes: max_bytes? },
+                redis: redis?,
                 secrets: secret::secret_called,
                 logs: logs?,
                 edge: edge?,

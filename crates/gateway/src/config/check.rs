@@ -91,6 +91,27 @@ impl Checker {
         self.problem("DATABASE_URL", "is no URL such as postgres://user:password@host:5432/database")
     }
 
+    /// A Redis, if one is named. The outer `None` is a problem.
+    pub(super) fn redis(
+        &mut self,
+        name: &str,
+        url: Option<String>,
+        file: Option<OsString>,
+    ) -> Option<Option<redis::Client>> {
+        let is_given = url.as_deref().and_then(setting::given).is_some();
+        if !is_given && file.as_ref().is_none_or(|file| file.is_empty()) {
+            return Some(None);
+        }
+        let url = self.secret(name, url, file)?;
+        let is_redis = ["redis://", "rediss://"].iter().any(|scheme| url.expose().starts_with(scheme));
+        // The library's own message could repeat the password.
+        match redis::Client::open(url.expose()) {
+            Ok(client) if is_redis => Some(Some(client)),
+            _ => self
+                .problem(name, "is no URL such as redis://user:password@host:6379/0, or rediss:// for TLS"),
+        }
+    }
+
     pub(super) fn base_url(&mut self, name: &str, url: Option<String>) -> Option<Uri> {
         let Some(url) = url.filter(|url| !url.trim().is_empty()) else {
             return self.problem(name, "is missing (for example https://api.openai.com/v1)");

@@ -311,6 +311,7 @@ pub fn config(upstream: &Upstream, spool: &Path) -> Config {
             key: Secret::new(UPSTREAM_KEY.to_owned()),
         },
         spool: SpoolSettings { folder: spool.to_owned(), max_bytes: 1 << 30 },
+        redis: None,
         secrets: |name| Ok(Secret::new(name.to_ascii_lowercase())),
         logs: Logs { format: LogFormat::Text, filter: "info".to_owned() },
         edge: Edge::default(),

@@ -197,10 +197,12 @@ async fn redis_counts_alone_only_after_a_minute_of_counting_beside_the_shares(po
 #[sqlx::test(migrator = "crate::MIGRATOR")]
 async fn a_redis_that_is_lost_before_it_counts_alone_leaves_the_shares_as_they_were(pool: PgPool) {
     for lost in [None, OTHER] {
-        sqlx::raw_sql("TRUNCATE gateways; UPDATE rate_shares SET members = '{}', redis = NULL, counts_from = now()")
-            .execute(&pool)
-            .await
-            .unwrap();
+        sqlx::raw_sql(
+            "TRUNCATE gateways; UPDATE rate_shares SET members = '{}', redis = NULL, counts_from = now()",
+        )
+        .execute(&pool)
+        .await
+        .unwrap();
         let bench = Bench::new(pool.clone()).await;
         bench.sign_in(A).await;
         bench.sign_in(B).await;

@@ -129,15 +129,22 @@ mod tests {
     }
 
     fn parts(agreement: &Agreement) -> [Option<(u32, bool)>; 3] {
-        let part = |gateway| agreement.rule(gateway, key(), 10).map(|rule| (rule.share, rule.redis.is_some()));
+        let part =
+            |gateway| agreement.rule(gateway, key(), 10).map(|rule| (rule.share, rule.redis.is_some()));
         [A, B, C].map(part)
     }
 
     #[test]
     fn both_rules_bind_until_the_new_one_counts() {
         let all = u32::MAX;
-        assert_eq!(parts(&going_by(None, None, true)), [Some((5, false)), Some((5, false)), Some((0, false))]);
-        assert_eq!(parts(&going_by(None, None, false)), [Some((5, false)), Some((0, false)), Some((0, false))]);
+        assert_eq!(
+            parts(&going_by(None, None, true)),
+            [Some((5, false)), Some((5, false)), Some((0, false))]
+        );
+        assert_eq!(
+            parts(&going_by(None, None, false)),
+            [Some((5, false)), Some((0, false)), Some((0, false))]
+        );
         assert_eq!(parts(&going_by(R, None, false)), [Some((10, true)), Some((0, true)), Some((0, true))]);
         assert_eq!(parts(&going_by(R, None, true)), [Some((all, true)); 3]);
         assert_eq!(parts(&going_by(None, R, false)), [None; 3], "closed until the rest is known");
