@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use domain::decision::{
     self, AccountPolicy, Admission, Billing, Credential, Demand, Denial, Facts, GroupPolicy, KeyPolicy,
