@@ -122,6 +122,22 @@ pub struct SpoolSettings {
     pub max_bytes: u64,
 }
 
+/// A Redis that counts for all gateways.
+#[derive(Clone, Debug)]
+pub struct Redis {
+    /// Connects to it.
+    pub client: redis::Client,
+    /// How long a request may wait for its answer.
+    pub answer_time: Duration,
+}
+
+impl Redis {
+    /// One that is on the same network: a request waits 50 ms for it at most.
+    pub fn new(client: redis::Client) -> Self {
+        Self { client, answer_time: Duration::from_millis(50) }
+    }
+}
+
 /// Bounds of time and number. Not settings: an operator has no better figures, but tests have.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -159,8 +175,6 @@ pub struct Limits {
     pub poll: Duration,
     /// Requests in memory whose usage is not in the database yet; more of them wait in the spool.
     pub unsettled: usize,
-    /// How long a request may wait for Redis.
-    pub redis_answer: Duration,
     /// How long a stop may take.
     pub drain: Duration,
 }
@@ -185,7 +199,6 @@ impl Default for Limits {
             staleness: Duration::from_secs(30),
             poll: Duration::from_secs(1),
             unsettled: 65_536,
-            redis_answer: Duration::from_millis(50),
             drain: Duration::from_secs(30),
         }
     }
@@ -211,7 +224,7 @@ pub struct Config {
     /// Where records wait.
     pub spool: SpoolSettings,
     /// Counts requests per minute for all gateways.
-    pub redis: Option<redis::Client>,
+    pub redis: Option<Redis>,
     /// Finds the keys of the providers that operators list.
     pub secrets: SecretCalled,
     /// What to log and how.
@@ -259,7 +272,7 @@ impl Config {
                 aliases: aliases?,
                 upstream: Upstream { base: base?, key: key? },
                 spool: SpoolSettings { folder: folder?, max_bytes: max_bytes? },
-                redis: redis?,
+                redis: redis.ok()?,
                 secrets: secret::secret_called,
                 logs: logs?,
                 edge: edge?,

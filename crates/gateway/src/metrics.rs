@@ -267,7 +267,7 @@ mod tests {
         let (spool, _) = Spool::open(folder.path(), 1 << 20).unwrap();
         let pool =
             store::connect::lazy_pool("postgres://nobody@127.0.0.1:1/nothing", 1, Duration::from_secs(1));
-        let rates = Rates::new(pool.unwrap(), store::new_id(), None, Duration::ZERO);
+        let rates = Rates::new(pool.unwrap(), store::new_id(), None);
         metrics.read(&policy, &Journal::new(Arc::new(spool), 8).0, &rates).unwrap()
     }
 

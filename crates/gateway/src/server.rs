@@ -87,7 +87,7 @@ impl Gateway {
             None => None,
         };
         let policy = Arc::new(Policy::new(limits.staleness));
-        let rates = Rates::new(pool.clone(), spool.gateway_id(), config.redis, limits.redis_answer);
+        let rates = Rates::new(pool.clone(), spool.gateway_id(), config.redis);
         let leases = Arc::new(Limits::new(pool.clone(), spool.gateway_id(), rates));
         let name = Name { id: spool.gateway_id(), name: config.name };
         let feed =

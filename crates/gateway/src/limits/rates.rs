@@ -13,7 +13,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use ::redis::Client;
 use domain::KeyId;
 use domain::decision::RateRoom;
 use domain::refusal::Refusal;
@@ -26,6 +25,7 @@ use uuid::Uuid;
 use self::redis::{Link, Wish};
 use self::rule::Agreement;
 use self::windows::{Place, Windows};
+use crate::config;
 
 /// How far back requests count.
 const WINDOW: Duration = Duration::from_secs(61);
@@ -105,9 +105,8 @@ pub struct Standing {
 }
 
 impl Rates {
-    /// No requests yet, and no share: of the gateway called `gateway`. Redis, where there is one, may take `answer_time`
-    /// for each request.
-    pub fn new(pool: PgPool, gateway: Uuid, redis: Option<Client>, answer_time: Duration) -> Self {
+    /// No requests yet, and no share: of the gateway called `gateway`, which counts in `redis` if the others do.
+    pub fn new(pool: PgPool, gateway: Uuid, redis: Option<config::Redis>) -> Self {
         Self {
             pool,
             gateway,
@@ -116,7 +115,7 @@ impl Rates {
             agreement: RwLock::default(),
             windows: Windows::new(),
             is_recovered: AtomicBool::new(false),
-            link: redis.map(|client| Arc::new(Link::new(client, answer_time))),
+            link: redis.map(|redis| Arc::new(Link::new(redis))),
             fallbacks: AtomicU64::new(0),
         }
     }

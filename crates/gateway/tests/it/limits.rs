@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
 
 use domain::decision::{
     self, AccountPolicy, Admission, Billing, Credential, Demand, Denial, Facts, GroupPolicy, KeyPolicy,
@@ -64,7 +63,7 @@ impl Bench {
 
     fn gateway(&self, number: u128) -> Arc<Limits> {
         let id = Uuid::from_u128(number);
-        let rates = Rates::new(self.pool.clone(), id, None, Duration::ZERO);
+        let rates = Rates::new(self.pool.clone(), id, None);
         Arc::new(Limits::new(self.pool.clone(), id, rates))
     }
 

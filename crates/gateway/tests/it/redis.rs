@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use gateway::config::Redis as RedisSettings;
 use gateway::server::Gateway;
 use reqwest::Response;
 use serde_json::{Value, json};
@@ -21,9 +22,9 @@ use crate::harness::{TestGateway, eventually, make_key};
 /// A gateway that counts in `redis`, which may take its time on a busy machine, and a key with a limit.
 async fn first(pool: PgPool, redis: &Redis, limit: &'static str) -> TestGateway {
     let gateway = TestGateway::start_as(pool, |config| {
-        config.redis = Some(redis.client());
+        config.redis =
+            Some(RedisSettings { client: redis.client(), answer_time: Duration::from_millis(500) });
         config.edge.metrics = Some("127.0.0.1:0".parse().unwrap());
-        config.limits.redis_answer = Duration::from_millis(500);
     })
     .await;
     gateway.execute(limit).await;

@@ -137,6 +137,8 @@ async fn many_at_once_are_admitted_as_often_as_the_limit_says(pool: PgPool) {
     let statuses: Vec<u16> = answers.into_iter().map(|answer| answer.unwrap().status().as_u16()).collect();
     assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 25, "{statuses:?}");
     assert_eq!(statuses.iter().filter(|status| **status == 429).count(), 75, "{statuses:?}");
+    gateway.ledger(25).await;
+    assert_eq!(minutes::assert_none_over(&gateway, &gateway.key, 25).await, 25);
 }
 
 #[sqlx::test(migrator = "store::MIGRATOR")]

@@ -15,6 +15,8 @@ use domain::decision::RateRoom;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
+use crate::config;
+
 /// All keys in one slot, should it be a cluster's node.
 const TOKEN: &str = "latchkey:{rpm}:token";
 const PROBE: &str = "latchkey:{rpm}:probe";
@@ -103,16 +105,24 @@ struct Seen {
     was_lost: bool,
 }
 
+/// What the other gateways are told of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Report {
+    /// Nothing yet.
+    Wait,
+    Lost,
+    Seen(Arc<str>),
+}
+
 impl Seen {
-    /// The name to report: `None` is not known yet, `Some(None)` is lost.
-    fn report(&self, now: Instant) -> Option<Option<Arc<str>>> {
+    fn report(&self, now: Instant) -> Report {
         let is_lost = now.duration_since(self.good_at) >= LOST_AFTER;
         let is_steady =
             self.good_since.is_some_and(|since| !self.was_lost || now.duration_since(since) >= STEADY);
         match &self.name {
-            None if !is_lost => None,
-            Some(name) if !is_lost && is_steady => Some(Some(name.clone())),
-            _ => Some(None),
+            None if !is_lost => Report::Wait,
+            Some(name) if !is_lost && is_steady => Report::Seen(name.clone()),
+            _ => Report::Lost,
         }
     }
 
@@ -128,8 +138,9 @@ impl Seen {
 }
 
 impl Link {
-    /// Does not connect yet. `answer_time` is what a request may wait for it.
-    pub(super) fn new(client: Client, answer_time: Duration) -> Self {
+    /// Does not connect yet.
+    pub(super) fn new(redis: config::Redis) -> Self {
+        let config::Redis { client, answer_time } = redis;
         let seen = Seen { name: None, good_at: Instant::now(), good_since: None, was_lost: false };
         Self {
             client,
@@ -148,8 +159,9 @@ impl Link {
         loop {
             let report = self.seen.lock().unwrap_or_else(PoisonError::into_inner).report(Instant::now());
             match report {
-                Some(sees) => return sees,
-                None => sleep(Duration::from_millis(10)).await,
+                Report::Seen(name) => return Some(name),
+                Report::Lost => return None,
+                Report::Wait => sleep(Duration::from_millis(10)).await,
             }
         }
     }
@@ -250,12 +262,11 @@ impl Link {
 
     /// Whether it can count, tried with all that counting takes; and what it is called.
     async fn check(&self) -> Result<Open, Unfit> {
-        let mut connection = match self.open() {
-            Some(open) => open.connection,
-            None => {
-                let config = AsyncConnectionConfig::new().set_response_timeout(None);
-                self.client.get_multiplexed_async_connection_with_config(&config).await?
-            }
+        let mut connection = if let Some(open) = self.open() {
+            open.connection
+        } else {
+            let config = AsyncConnectionConfig::new().set_response_timeout(None);
+            self.client.get_multiplexed_async_connection_with_config(&config).await?
         };
         let info: InfoDict = ::redis::cmd("INFO").query_async(&mut connection).await?;
         if info.get::<String>("role").is_some_and(|role| role != "master") {
@@ -298,20 +309,20 @@ mod tests {
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
         let seen = Seen { name: None, good_at: start, good_since: None, was_lost: false };
-        assert_eq!(seen.report(after(1)), None, "not known yet");
-        assert_eq!(seen.report(after(2)), Some(None));
+        assert_eq!(seen.report(after(1)), Report::Wait);
+        assert_eq!(seen.report(after(2)), Report::Lost);
         let mut seen = Seen { name: None, good_at: start, good_since: None, was_lost: false };
         seen.found("one".into(), after(1));
-        assert_eq!(seen.report(after(2)), Some(Some("one".into())));
-        assert_eq!(seen.report(after(3)), Some(None));
+        assert_eq!(seen.report(after(2)), Report::Seen("one".into()));
+        assert_eq!(seen.report(after(3)), Report::Lost);
         seen.found("two".into(), after(4));
-        assert_eq!(seen.report(after(4)), Some(None), "not steady yet");
+        assert_eq!(seen.report(after(4)), Report::Lost, "not steady yet");
         for second in 5..=14 {
             seen.found("two".into(), after(second));
         }
-        assert_eq!(seen.report(after(14)), Some(Some("two".into())));
+        assert_eq!(seen.report(after(14)), Report::Seen("two".into()));
         // Emptied: another name at once.
         seen.found("three".into(), after(15));
-        assert_eq!(seen.report(after(15)), Some(Some("three".into())));
+        assert_eq!(seen.report(after(15)), Report::Seen("three".into()));
     }
 }
