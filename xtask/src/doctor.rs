@@ -9,7 +9,7 @@ use crate::{
     place::Place,
     postgres,
     report::Report,
-    test::{chromium, python},
+    test::{chromium, python, redis},
     toolchain::{DEBIAN_PACKAGES, Toolchain, WASM, on_path},
     tools::Tools,
 };
@@ -32,6 +32,7 @@ pub fn run(config: &Config, place: &Place, report: Report) -> Result<()> {
         packages(place),
         database(config),
         browser(config),
+        redis_itself(config),
         python_itself(config),
     ];
     let mut by_hand = 0;
@@ -108,6 +109,12 @@ fn browser(config: &Config) -> Finding {
     let found = chromium::find(config).map(|path| path.display().to_string());
     let state = found.ok_or_else(|| format!("{} (for tests)", apt::command_line(&["chromium"])));
     Finding { need: "Chromium", state, automatic: apt::is_root() }
+}
+
+fn redis_itself(config: &Config) -> Finding {
+    let found = redis::find(config).map(|path| path.display().to_string());
+    let state = found.ok_or_else(|| format!("{} (for tests)", apt::command_line(&["redis-server"])));
+    Finding { need: "redis-server", state, automatic: apt::is_root() }
 }
 
 fn python_itself(config: &Config) -> Finding {

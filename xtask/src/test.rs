@@ -4,10 +4,11 @@ pub mod chromium;
 mod clients;
 mod product;
 pub mod python;
+pub mod redis;
 
 use std::{
     path::PathBuf,
-    process::Stdio,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -89,6 +90,8 @@ impl<'a> Bench<'a> {
             Step::new("queries", "crates/store/.sqlx is what the queries need", move || self.queries()),
             Step::new("build", "every program and test", move || self.build()),
             Step::new("tests", "unit, property, database, console, gateway", move || self.tests()),
+            Step::new("redis", "several gateways that share a real redis-server", move || redis::run(self))
+                .unless(redis::out_of_reach(self.config)),
             Step::new("front", "the browser's files as users load them", move || self.front()),
             Step::new("size", "the first load is at most 180 kB", move || self.size()),
             Step::new("browser", "the product in Chromium", move || product::in_browser(self))
@@ -115,12 +118,17 @@ impl<'a> Bench<'a> {
     }
 
     fn tests(self) -> Result<()> {
+        process::run_within(self.cargo_test().args(HOST), LIMIT)
+    }
+
+    /// `cargo test` with a database, for whatever arguments are added.
+    fn cargo_test(self) -> Command {
         let mut cargo = self.workshop.rust.cargo();
-        cargo.arg("test").args(HOST).arg("--no-fail-fast").current_dir(&self.place.root).stdin(Stdio::null());
+        cargo.args(["test", "--no-fail-fast"]).current_dir(&self.place.root).stdin(Stdio::null());
         // A superuser: each test makes a database of its own, and the migrations make roles.
         cargo.env("DATABASE_URL", self.postgres.superuser_url(DATABASE));
         cargo.env("INSTA_UPDATE", "no");
-        process::run_within(&mut cargo, LIMIT)
+        cargo
     }
 
     fn front(self) -> Result<()> {

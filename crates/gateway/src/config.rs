@@ -72,6 +72,12 @@ pub struct Args {
     /// The most the spool may hold, in bytes; at 80 % it warns, at 95 % requests are refused
     #[arg(long, env = "SPOOL_MAX_BYTES", default_value = "1073741824", value_name = "BYTES")]
     spool_max_bytes: String,
+    /// Redis, the same for all gateways, which counts requests per minute: redis://user:password@host:6379/0, or rediss://
+    #[arg(long, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
+    redis_url: Option<String>,
+    /// File that holds REDIS_URL
+    #[arg(long, env = "REDIS_URL_FILE", value_name = "FILE")]
+    redis_url_file: Option<OsString>,
     /// How log lines are written
     #[arg(long, env = "LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
     log_format: String,
@@ -114,6 +120,22 @@ pub struct SpoolSettings {
     pub folder: PathBuf,
     /// The most it may hold.
     pub max_bytes: u64,
+}
+
+/// A Redis that counts for all gateways.
+#[derive(Clone, Debug)]
+pub struct Redis {
+    /// Connects to it.
+    pub client: redis::Client,
+    /// How long a request may wait for its answer.
+    pub answer_time: Duration,
+}
+
+impl Redis {
+    /// One that is on the same network: a request waits 50 ms for it at most.
+    pub fn new(client: redis::Client) -> Self {
+        Self { client, answer_time: Duration::from_millis(50) }
+    }
 }
 
 /// Bounds of time and number. Not settings: an operator has no better figures, but tests have.
@@ -201,6 +223,8 @@ pub struct Config {
     pub upstream: Upstream,
     /// Where records wait.
     pub spool: SpoolSettings,
+    /// Counts requests per minute for all gateways.
+    pub redis: Option<Redis>,
     /// Finds the keys of the providers that operators list.
     pub secrets: SecretCalled,
     /// What to log and how.
@@ -236,6 +260,7 @@ impl Config {
         let name = check.name("GATEWAY_NAME", args.gateway_name);
         let folder = check.folder("SPOOL_DIR", args.spool_dir);
         let max_bytes = check.bytes("SPOOL_MAX_BYTES", &args.spool_max_bytes, MIN_SPOOL_BYTES);
+        let redis = check.redis("REDIS_URL", args.redis_url, args.redis_url_file);
         let logs = check.logs(&args.log_format, args.rust_log);
         let config = (|| {
             Some(Self {
@@ -247,6 +272,7 @@ impl Config {
                 aliases: aliases?,
                 upstream: Upstream { base: base?, key: key? },
                 spool: SpoolSettings { folder: folder?, max_bytes: max_bytes? },
+                redis: redis.ok()?,
                 secrets: secret::secret_called,
                 logs: logs?,
                 edge: edge?,

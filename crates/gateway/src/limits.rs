@@ -138,8 +138,8 @@ impl Drop for Reservation {
 
 impl Limits {
     /// The limits of the gateway called `gateway`, whose leases are in this database.
-    pub fn new(pool: PgPool, gateway: Uuid) -> Self {
-        let rates = Arc::new(Rates::new(pool.clone(), gateway));
+    pub fn new(pool: PgPool, gateway: Uuid, rates: Rates) -> Self {
+        let rates = Arc::new(rates);
         Self {
             pool,
             gateway,

@@ -22,6 +22,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 pub use self::server::serve;
+use crate::limits::rates::Rates;
 use crate::metering::journal::Journal;
 use crate::policy::Policy;
 
@@ -70,6 +71,10 @@ struct Live {
     policy_is_fresh: Gauge,
     journal_length: Gauge,
     journal_room: Gauge,
+    redis_is_up: Gauge,
+    redis_counts: Gauge,
+    redis_unanswered: Counter,
+    rate_fallbacks: Counter,
 }
 
 /// Something that is counted while it lasts.
@@ -154,6 +159,14 @@ impl Metrics {
             "Requests there is still room for in the journal",
             live.journal_room.clone(),
         );
+        let help = "1 while Redis answers; 0 without REDIS_URL, too";
+        registry.register("redis_up", help, live.redis_is_up.clone());
+        let help = "1 while Redis counts requests per minute, 0 while each gateway goes by its share";
+        registry.register("rates_in_redis", help, live.redis_counts.clone());
+        let help = "Requests refused because Redis did not answer";
+        registry.register("redis_unanswered", help, live.redis_unanswered.clone());
+        let help = "How often the gateways have gone over from Redis to their shares";
+        registry.register("rate_fallbacks", help, live.rate_fallbacks.clone());
     }
 
     /// Counts an answered request. `code` is its refusal's, or empty.
@@ -205,8 +218,8 @@ impl Metrics {
         self.refused.get_or_create(&Reason { reason }).inc();
     }
 
-    /// Everything as `OpenMetrics` text, with how `policy` and `journal` stand now.
-    fn read(&self, policy: &Policy, journal: &Journal) -> Result<String, std::fmt::Error> {
+    /// Everything as `OpenMetrics` text, with how `policy`, `journal` and `rates` stand now.
+    fn read(&self, policy: &Policy, journal: &Journal, rates: &Rates) -> Result<String, std::fmt::Error> {
         let live = &self.live;
         live.policy_age.set(policy.age().as_secs_f64());
         live.policy_version.set(policy.version());
@@ -214,6 +227,11 @@ impl Metrics {
         let (length, room) = journal.fill();
         live.journal_length.set(i64::try_from(length).unwrap_or(i64::MAX));
         live.journal_room.set(i64::try_from(room).unwrap_or(i64::MAX));
+        let standing = rates.standing();
+        live.redis_is_up.set(i64::from(standing.redis_is_up.unwrap_or(false)));
+        live.redis_counts.set(i64::from(standing.redis_counts));
+        live.redis_unanswered.inner().store(standing.unanswered, Ordering::Relaxed);
+        live.rate_fallbacks.inner().store(standing.fallbacks, Ordering::Relaxed);
         let mut answer = String::new();
         text::encode(&mut answer, &self.registry)?;
         Ok(answer)
@@ -234,6 +252,8 @@ pub struct Sources {
     pub policy: Arc<Policy>,
     /// How full it is.
     pub journal: Journal,
+    /// What requests per minute are counted by.
+    pub rates: Arc<Rates>,
 }
 
 #[cfg(test)]
@@ -245,11 +265,14 @@ mod tests {
         let policy = Policy::new(Duration::from_secs(30));
         let folder = tempfile::tempdir().unwrap();
         let (spool, _) = Spool::open(folder.path(), 1 << 20).unwrap();
-        metrics.read(&policy, &Journal::new(Arc::new(spool), 8).0).unwrap()
+        let pool =
+            store::connect::lazy_pool("postgres://nobody@127.0.0.1:1/nothing", 1, Duration::from_secs(1));
+        let rates = Rates::new(pool.unwrap(), store::new_id(), None);
+        metrics.read(&policy, &Journal::new(Arc::new(spool), 8).0, &rates).unwrap()
     }
 
-    #[test]
-    fn counts_are_read_as_they_stand() {
+    #[tokio::test]
+    async fn counts_are_read_as_they_stand() {
         let metrics = Metrics::new(false);
         metrics.answered("/v1/models", StatusCode::OK, "");
         metrics.answered("/v1/models", StatusCode::OK, "");
@@ -272,6 +295,10 @@ mod tests {
             "latchkey_gateway_policy_fresh 0",
             "latchkey_gateway_journal_queue 0",
             "latchkey_gateway_journal_room 8",
+            "latchkey_gateway_redis_up 0",
+            "latchkey_gateway_rates_in_redis 0",
+            "latchkey_gateway_redis_unanswered_total 0",
+            "latchkey_gateway_rate_fallbacks_total 0",
         ] {
             assert!(text.lines().any(|there| there == line), "{line} is missing in {text}");
         }
@@ -281,8 +308,8 @@ mod tests {
         assert!(read(&metrics).contains("latchkey_gateway_in_flight_requests 0"));
     }
 
-    #[test]
-    fn keys_are_counted_where_that_is_asked_for() {
+    #[tokio::test]
+    async fn keys_are_counted_where_that_is_asked_for() {
         let metrics = Metrics::new(true);
         metrics.key_used("aBcDeF123456");
         assert!(read(&metrics).contains("latchkey_gateway_key_requests_total{key=\"aBcDeF123456\"} 1"));

@@ -253,7 +253,7 @@ async fn admit(
     let per_minute = standing.known.requests_per_minute.filter(|_| !asks_about_itself);
     let (rate, slot) = match per_minute {
         Some(limit) => {
-            let (room, slot) = state.leases.rates().take(standing.known.key, limit)?;
+            let (room, slot) = state.leases.rates().take(standing.known.key, limit).await?;
             (Some(room), slot)
         }
         None => (None, None),
@@ -371,6 +371,10 @@ fn answer_probe(state: &State, probe: Probe, id: RequestId) -> Response<AnswerBo
         }
         Probe::Readiness if !state.leases.rates().is_known() => {
             answer::text(StatusCode::SERVICE_UNAVAILABLE, "the share of rate limits is not known\n", id)
+        }
+        Probe::Readiness if state.leases.rates().is_behind() && state.policy.limits_rates() => {
+            let text = "this gateway's share of requests per minute does not count yet; others serve\n";
+            answer::text(StatusCode::SERVICE_UNAVAILABLE, text, id)
         }
         Probe::Readiness => match state.journal.intake() {
             Intake::Open => answer::text(StatusCode::OK, "ready\n", id),

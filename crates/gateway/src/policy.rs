@@ -153,6 +153,11 @@ impl Policy {
         self.read().find(digest)
     }
 
+    /// Whether any key has a limit of requests per minute.
+    pub fn limits_rates(&self) -> bool {
+        self.read().limits_rates()
+    }
+
     /// A model on offer, by its name or another one.
     pub fn model(&self, name: &str) -> Option<Arc<Model>> {
         self.read().model(name).cloned()

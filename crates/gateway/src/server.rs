@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::edge::tls::{Certificate, CertificateError};
 use crate::edge::{self, Stop};
 use crate::limits::Limits;
+use crate::limits::rates::Rates;
 use crate::metering::journal::Journal;
 use crate::metering::writer::Writer;
 use crate::metrics::{self, Metrics, Sources};
@@ -86,7 +87,8 @@ impl Gateway {
             None => None,
         };
         let policy = Arc::new(Policy::new(limits.staleness));
-        let leases = Arc::new(Limits::new(pool.clone(), spool.gateway_id()));
+        let rates = Rates::new(pool.clone(), spool.gateway_id(), config.redis);
+        let leases = Arc::new(Limits::new(pool.clone(), spool.gateway_id(), rates));
         let name = Name { id: spool.gateway_id(), name: config.name };
         let feed =
             Feed::new(policy.clone(), upstreams.clone(), leases.clone(), pool.clone(), name, limits.poll);
@@ -94,12 +96,18 @@ impl Gateway {
         let (stop, closing, spool_done) =
             (Stop::default(), CancellationToken::new(), CancellationToken::new());
         let counts = Arc::new(Metrics::new(config.edge.metrics_per_key));
-        let sources = Sources { metrics: counts.clone(), policy: policy.clone(), journal: journal.clone() };
+        let sources = Sources {
+            metrics: counts.clone(),
+            policy: policy.clone(),
+            journal: journal.clone(),
+            rates: leases.rates().clone(),
+        };
         let metrics_address = readers.as_ref().map(|(_, address)| *address);
         let reading = readers.map(|(listener, _)| tokio::spawn(metrics::serve(listener, sources)));
         let following = certificate.map(|c| tokio::spawn(c.follow(limits.certificate_poll)));
         let returning = tokio::spawn(leases.clone().return_idle(policy.clone()));
         let sharing = tokio::spawn(leases.rates().clone().follow());
+        let linking = tokio::spawn(leases.rates().clone().keep_link());
         let recalled = tokio::spawn(leases.clone().follow_recalls());
         let filling = tokio::spawn(leases.clone().fill_up(policy.clone()));
         let state = Arc::new(State {
@@ -121,7 +129,7 @@ impl Gateway {
             helpers: reading
                 .into_iter()
                 .chain(following)
-                .chain([returning, sharing, recalled, filling])
+                .chain([returning, sharing, linking, recalled, filling])
                 .collect(),
             drain: limits.drain,
             writer: tokio::spawn(

@@ -13,8 +13,12 @@ use http::header::HeaderValue;
 use store::PgConnectOptions;
 use tracing_subscriber::EnvFilter;
 
-use super::{LogFormat, Logs, Problems, Secret};
+use super::{LogFormat, Logs, Problems, Redis, Secret};
 use crate::router::Aliases;
+
+/// A problem, which the checker has already been told.
+#[derive(Debug)]
+pub(super) struct Noted;
 
 /// Collects problems.
 #[derive(Default)]
@@ -89,6 +93,29 @@ impl Checker {
             return Some(url);
         }
         self.problem("DATABASE_URL", "is no URL such as postgres://user:password@host:5432/database")
+    }
+
+    /// A Redis, if one is named.
+    pub(super) fn redis(
+        &mut self,
+        name: &str,
+        url: Option<String>,
+        file: Option<OsString>,
+    ) -> Result<Option<Redis>, Noted> {
+        let is_given = url.as_deref().and_then(setting::given).is_some();
+        if !is_given && file.as_ref().is_none_or(|file| file.is_empty()) {
+            return Ok(None);
+        }
+        let url = self.secret(name, url, file).ok_or(Noted)?;
+        let is_redis = ["redis://", "rediss://"].iter().any(|scheme| url.expose().starts_with(scheme));
+        // The library's own message could repeat the password.
+        match redis::Client::open(url.expose()) {
+            Ok(client) if is_redis => Ok(Some(Redis::new(client))),
+            _ => {
+                let what = "is no URL such as redis://user:password@host:6379/0, or rediss:// for TLS";
+                self.problem(name, what).ok_or(Noted)
+            }
+        }
     }
 
     pub(super) fn base_url(&mut self, name: &str, url: Option<String>) -> Option<Uri> {

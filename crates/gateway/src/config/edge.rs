@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use domain::client::TrustedProxies;
 
-use super::check::Checker;
+use super::check::{Checker, Noted};
 
 /// The edge's arguments. An empty one counts as not given, as a service manager's file has them.
 #[derive(Debug, Args)]
@@ -68,10 +68,6 @@ pub struct Edge {
     /// Counts requests per key, too.
     pub metrics_per_key: bool,
 }
-
-/// A problem, which the checker has already been told.
-#[derive(Debug)]
-struct Noted;
 
 impl Edge {
     pub(super) fn read(check: &mut Checker, args: EdgeArgs, listen: Option<SocketAddr>) -> Option<Self> {

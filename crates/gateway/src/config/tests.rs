@@ -168,3 +168,22 @@ fn the_edge_is_checked_as_a_whole() {
     let empty = ["trusted-proxies", "tls-cert", "tls-key", "require-tls", "metrics-addr", "metrics-per-key"];
     assert_eq!(with(&empty.map(|name| (name, Some("")))).unwrap().edge, Edge::default());
 }
+
+#[test]
+fn redis_is_there_if_it_is_named() {
+    assert!(with(&[]).unwrap().redis.is_none());
+    assert!(with(&[("redis-url", Some(" ")), ("redis-url-file", Some(""))]).unwrap().redis.is_none());
+    for url in [
+        "redis://127.0.0.1",
+        "redis://user:hunter2@redis.internal:6380/3",
+        "rediss://:hunter2@redis.internal",
+    ] {
+        let config = with(&[("redis-url", Some(url))]).unwrap();
+        assert!(config.redis.is_some() && !format!("{config:?}").contains("hunter2"), "{url}");
+    }
+    for bad in ["localhost:6379", "http://:hunter2@redis", "redis://:hunter2@", "redis+unix:///run/redis"] {
+        let text = problems(&[("redis-url", Some(bad))]);
+        assert!(text.contains("  REDIS_URL: is no URL") && !text.contains("hunter2"), "{text}");
+    }
+    assert!(problems(&[("redis-url-file", Some("/nowhere/redis"))]).contains("REDIS_URL_FILE"));
+}

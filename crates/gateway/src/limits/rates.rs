@@ -1,37 +1,36 @@
-//! Requests per minute: counted in memory, shared between gateways by what the database says.
+//! Requests per minute: counted in memory, and with other gateways in Redis or by shares that the database says.
 //!
-//! A slot is taken before the decision and given back if a later step refuses. What is counted is what this gateway
-//! has admitted; what it may admit is its share of the limit, all of it where it is alone. While the gateways change,
-//! or when it has not been able to ask for too long, it goes by the smaller share or by none.
+//! A slot is taken before the decision and given back if a later step refuses. Where all gateways see the same Redis it
+//! counts for all of them; else each admits its share of the limit, all of it where it is alone. While that changes, or
+//! when this gateway has not been able to ask for too long, it goes by what is smaller, or admits nothing.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+mod agree;
+mod redis;
+mod rule;
+mod windows;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use domain::KeyId;
 use domain::decision::RateRoom;
-use domain::rate::{self, RateWindow};
 use domain::refusal::Refusal;
 use store::policy;
-use store::shares::{self, Membership};
+use store::shares;
 use store::{PgPool, StoreError};
-use tokio::time::{sleep, timeout};
+use tokio::runtime::Handle;
 use uuid::Uuid;
 
-/// Keys are spread over so many locks.
-const SHARDS: usize = 64;
-const ASK_EVERY: Duration = Duration::from_secs(1);
-/// Until it is known for the first time.
-const ASK_FIRST: Duration = Duration::from_millis(50);
-const ASK_TIME: Duration = Duration::from_secs(5);
-/// A gateway that has not asked for this long is nobody's member any more (`share_rates` counts the same).
-const SHARES_LAST: Duration = Duration::from_secs(30);
+use self::redis::{Link, Wish};
+use self::rule::Agreement;
+use self::windows::{Place, Windows};
+use crate::config;
+
 /// How far back requests count.
 const WINDOW: Duration = Duration::from_secs(61);
 
-/// Every key's window, and this gateway's share.
+/// Every key's window, and what this gateway goes by.
 #[derive(Debug)]
 pub struct Rates {
     pool: PgPool,
@@ -39,21 +38,13 @@ pub struct Rates {
     started: Instant,
     /// The second of `started`, since 1970, by the database's clock.
     first_second: AtomicU64,
-    shares: RwLock<Shares>,
-    hasher: RandomState,
-    windows: [Mutex<HashMap<KeyId, RateWindow>>; SHARDS],
-}
-
-#[derive(Debug, Default)]
-struct Shares {
-    membership: Membership,
-    asked: Option<Instant>,
-}
-
-impl Shares {
-    fn are_known(&self) -> bool {
-        self.asked.is_some_and(|asked| asked.elapsed() < SHARES_LAST)
-    }
+    agreement: RwLock<Agreement>,
+    windows: Windows,
+    /// The requests of an earlier run are counted.
+    is_recovered: AtomicBool,
+    link: Option<Arc<Link>>,
+    /// How often all have gone over from Redis to shares.
+    fallbacks: AtomicU64,
 }
 
 /// One request's place in its key's window. Dropped without [`Slot::keep`], it is given back.
@@ -61,10 +52,19 @@ impl Shares {
 pub struct Slot {
     rates: Arc<Rates>,
     key: KeyId,
-    second: u64,
+    place: Place,
+    in_redis: Option<InRedis>,
     /// What is left beside it.
     after: RateRoom,
     is_kept: bool,
+}
+
+/// Where Redis has counted a request.
+#[derive(Debug)]
+struct InRedis {
+    link: Arc<Link>,
+    name: Arc<str>,
+    second: i64,
 }
 
 impl Slot {
@@ -77,56 +77,107 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        if !self.is_kept {
-            let mut windows = self.rates.shard(self.key);
-            if let Some(window) = windows.get_mut(&self.key) {
-                window.give_back(self.second);
-            }
+        if self.is_kept {
+            return;
+        }
+        self.rates.windows.give_back(self.place);
+        // At the end of the process there may be nobody left to run it: what does not arrive stays counted.
+        if let (Some(InRedis { link, name, second }), Ok(runtime)) =
+            (self.in_redis.take(), Handle::try_current())
+        {
+            let key = self.key;
+            runtime.spawn(async move { link.give_back(&name, key, second).await });
         }
     }
 }
 
+/// How requests per minute stand, for metrics.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    /// Redis answers; `None` without `REDIS_URL`.
+    pub redis_is_up: Option<bool>,
+    /// It alone counts.
+    pub redis_counts: bool,
+    /// Requests refused because Redis did not answer.
+    pub unanswered: u64,
+    /// How often all gateways have gone over from Redis to shares.
+    pub fallbacks: u64,
+}
+
 impl Rates {
-    /// No requests yet, and no share: of the gateway called `gateway`.
-    pub fn new(pool: PgPool, gateway: Uuid) -> Self {
+    /// No requests yet, and no share: of the gateway called `gateway`, which counts in `redis` if the others do.
+    pub fn new(pool: PgPool, gateway: Uuid, redis: Option<config::Redis>) -> Self {
         Self {
             pool,
             gateway,
             started: Instant::now(),
             first_second: AtomicU64::new(0),
-            shares: RwLock::default(),
-            hasher: RandomState::new(),
-            windows: std::array::from_fn(|_| Mutex::default()),
+            agreement: RwLock::default(),
+            windows: Windows::new(),
+            is_recovered: AtomicBool::new(false),
+            link: redis.map(|redis| Arc::new(Link::new(redis))),
+            fallbacks: AtomicU64::new(0),
         }
     }
 
     /// Takes a slot of a key's `limit` requests per minute, if there is one. The room is what there was before.
-    pub fn take(self: &Arc<Self>, key: KeyId, limit: u32) -> Result<(RateRoom, Option<Slot>), Refusal> {
-        let share = self.share(key, limit).ok_or(Refusal::PolicyUnavailable)?;
-        let mut windows = self.shard(key);
-        // Read under the lock, so that the seconds of one window never go back.
-        let second = self.second();
-        let window = windows.entry(key).or_insert_with(|| RateWindow::new(second));
-        let room = window.room(share, second);
-        let slot = (room.admitted < share).then(|| {
-            window.take(second);
-            let after = of_all(window.room(share, second), limit);
-            Slot { rates: self.clone(), key, second, after, is_kept: false }
-        });
-        Ok((of_all(room, limit), slot))
+    pub async fn take(self: &Arc<Self>, key: KeyId, limit: u32) -> Result<(RateRoom, Option<Slot>), Refusal> {
+        let (name, room, taken) = {
+            // Held until it is counted: who goes by another rule has counted all that the old one has admitted.
+            let agreement = self.agreement.read().unwrap_or_else(PoisonError::into_inner);
+            let rule = agreement.rule(self.gateway, key, limit).ok_or(Refusal::PolicyUnavailable)?;
+            let (room, taken) = self.windows.take(key, rule.share, || self.second());
+            (rule.redis, of_all(room, limit), taken)
+        };
+        let Some((place, after)) = taken else { return Ok((room, None)) };
+        let after = of_all(after, limit);
+        let mut slot = Slot { rates: self.clone(), key, place, in_redis: None, after, is_kept: false };
+        let Some(name) = name else { return Ok((room, Some(slot))) };
+        let link = self.link.clone().ok_or(Refusal::PolicyUnavailable)?;
+        // Boxed: most keys have no such limit, and their requests should not carry room for it.
+        let answer = Box::pin(link.ask(&name, key, limit, Wish::Take)).await;
+        let answer = answer.ok_or(Refusal::PolicyUnavailable)?;
+        if !answer.done {
+            return Ok((tighter(room, answer.before), None));
+        }
+        slot.after = tighter(slot.after, answer.after);
+        slot.in_redis = Some(InRedis { link, name, second: answer.second });
+        Ok((tighter(room, answer.before), Some(slot)))
     }
 
     /// What a key's limit leaves now, without taking any of it.
-    pub fn room(&self, key: KeyId, limit: u32) -> Result<RateRoom, Refusal> {
-        let share = self.share(key, limit).ok_or(Refusal::PolicyUnavailable)?;
-        let (second, mut windows) = (self.second(), self.shard(key));
-        let mut unused = RateWindow::new(second);
-        Ok(of_all(windows.get_mut(&key).unwrap_or(&mut unused).room(share, second), limit))
+    pub async fn room(&self, key: KeyId, limit: u32) -> Result<RateRoom, Refusal> {
+        let (name, room) = {
+            let agreement = self.agreement.read().unwrap_or_else(PoisonError::into_inner);
+            let rule = agreement.rule(self.gateway, key, limit).ok_or(Refusal::PolicyUnavailable)?;
+            (rule.redis, of_all(self.windows.room(key, rule.share, || self.second()), limit))
+        };
+        let Some(name) = name else { return Ok(room) };
+        let link = self.link.as_ref().ok_or(Refusal::PolicyUnavailable)?;
+        let answer = link.ask(&name, key, limit, Wish::Look).await.ok_or(Refusal::PolicyUnavailable)?;
+        Ok(tighter(room, answer.before))
     }
 
     /// Whether it is known what this gateway may admit.
     pub fn is_known(&self) -> bool {
-        self.shares.read().unwrap_or_else(PoisonError::into_inner).are_known()
+        self.agreement.read().unwrap_or_else(PoisonError::into_inner).is_known()
+    }
+
+    /// Whether this gateway has no share yet, while others have theirs and serve.
+    pub fn is_behind(&self) -> bool {
+        self.agreement.read().unwrap_or_else(PoisonError::into_inner).is_behind(self.gateway)
+    }
+
+    /// How they stand.
+    pub fn standing(&self) -> Standing {
+        let agreement = self.agreement.read().unwrap_or_else(PoisonError::into_inner);
+        let membership = agreement.membership();
+        Standing {
+            redis_is_up: self.link.as_ref().map(|link| link.is_up()),
+            redis_counts: membership.settled && membership.redis.is_some(),
+            unanswered: self.link.as_ref().map_or(0, |link| link.unanswered()),
+            fallbacks: self.fallbacks.load(Ordering::Relaxed),
+        }
     }
 
     /// Counts what the ledger knows of the last minute: at start, before any request is taken.
@@ -137,77 +188,14 @@ impl Rates {
         self.first_second.store(now.saturating_sub(self.started.elapsed().as_secs()), Ordering::Release);
         for requests in admitted {
             let second = u64::try_from(requests.second).unwrap_or(0).min(now);
-            let mut windows = self.shard(requests.key);
-            let window = windows.entry(requests.key).or_insert_with(|| RateWindow::new(second));
-            for _ in 0..requests.count {
-                window.take(second);
-            }
+            self.windows.add(requests.key, second, requests.count);
         }
+        self.is_recovered.store(true, Ordering::Release);
         Ok(())
-    }
-
-    /// Asks what to go by once a second, until dropped.
-    pub async fn follow(self: Arc<Self>) {
-        loop {
-            let moment = Instant::now();
-            match timeout(ASK_TIME, shares::agree(&self.pool, self.gateway, self.epoch())).await {
-                Ok(Ok(Some(membership))) => self.go_by(membership, moment),
-                // Not signed in yet: that takes a moment.
-                Ok(Ok(None)) => {}
-                Ok(Err(error)) => {
-                    tracing::debug!(%error, "this gateway's share of rate limits is not known anew");
-                }
-                Err(_) => tracing::debug!("the database does not say this gateway's share of rate limits"),
-            }
-            self.forget_idle();
-            sleep(if self.is_known() { ASK_EVERY } else { ASK_FIRST }).await;
-        }
-    }
-
-    fn go_by(&self, membership: Membership, asked: Instant) {
-        let mut shares = self.shares.write().unwrap_or_else(PoisonError::into_inner);
-        if shares.membership.members != membership.members {
-            let (epoch, gateways) = (membership.epoch, membership.members.len());
-            tracing::info!(epoch, gateways, "the gateways that share rate limits have changed");
-        }
-        *shares = Shares { membership, asked: Some(asked) };
-    }
-
-    fn epoch(&self) -> i64 {
-        self.shares.read().unwrap_or_else(PoisonError::into_inner).membership.epoch
-    }
-
-    /// What this gateway may admit of `limit`; `None` where that is not known.
-    fn share(&self, key: KeyId, limit: u32) -> Option<u32> {
-        let shares = self.shares.read().unwrap_or_else(PoisonError::into_inner);
-        if !shares.are_known() {
-            return None;
-        }
-        let among = |members: &[Uuid]| {
-            let rank = members.iter().position(|member| *member == self.gateway);
-            rank.map_or(0, |rank| rate::share(limit, key, members.len(), rank))
-        };
-        let Membership { members, previous, settled, .. } = &shares.membership;
-        Some(if *settled { among(members) } else { among(members).min(among(previous)) })
-    }
-
-    /// Windows nobody has used for a minute.
-    fn forget_idle(&self) {
-        for shard in &self.windows {
-            let second = self.second();
-            let mut windows = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            windows.retain(|_, window| window.room(u32::MAX, second).admitted > 0);
-        }
     }
 
     fn second(&self) -> u64 {
         self.first_second.load(Ordering::Acquire) + self.started.elapsed().as_secs()
-    }
-
-    fn shard(&self, key: KeyId) -> MutexGuard<'_, HashMap<KeyId, RateWindow>> {
-        let place = usize::try_from(self.hasher.hash_one(key) % 64).unwrap_or(0);
-        // A panic while it was held leaves counts that are at worst too high.
-        self.windows[place].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -216,4 +204,9 @@ impl Rates {
 fn of_all(room: RateRoom, limit: u32) -> RateRoom {
     let left = room.limit.saturating_sub(room.admitted);
     RateRoom { limit, admitted: limit.saturating_sub(left), ..room }
+}
+
+/// Of two rooms of one limit, the one that leaves less.
+fn tighter(one: RateRoom, other: RateRoom) -> RateRoom {
+    if (one.admitted, one.next_slot_in) < (other.admitted, other.next_slot_in) { other } else { one }
 }

@@ -56,10 +56,12 @@ pub async fn serve(listener: TcpListener, sources: Sources) {
 
 fn answer(request: &Request<Incoming>, sources: &Sources) -> Response<Full<Bytes>> {
     let (status, body) = match (request.method(), request.uri().path()) {
-        (&Method::GET, "/metrics") => match sources.metrics.read(&sources.policy, &sources.journal) {
-            Ok(text) => (StatusCode::OK, text),
-            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
-        },
+        (&Method::GET, "/metrics") => {
+            match sources.metrics.read(&sources.policy, &sources.journal, &sources.rates) {
+                Ok(text) => (StatusCode::OK, text),
+                Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+            }
+        }
         (_, "/metrics") => (StatusCode::METHOD_NOT_ALLOWED, String::new()),
         _ => (StatusCode::NOT_FOUND, "metrics are at /metrics\n".to_owned()),
     };

@@ -117,7 +117,7 @@ async fn limits(state: &State, standing: &Standing) -> Result<Vec<LimitLeft>, Re
         }));
     }
     if let Some(limit) = standing.known.requests_per_minute {
-        let room = state.leases.rates().room(standing.known.key, limit)?;
+        let room = state.leases.rates().room(standing.known.key, limit).await?;
         let left = room.limit.saturating_sub(room.admitted);
         let waits = (left == 0).then(|| state.policy.now() + room.next_slot_in);
         limits.push(LimitLeft { kind: REQUESTS, limit: limit.into(), left: left.into(), resets_at: waits });

@@ -65,6 +65,8 @@ pub(super) struct Set {
     pub(super) version: i64,
     secrets: ByDigest<Arc<Known>>,
     keys: HashMap<KeyId, Digests>,
+    /// How many secrets have a limit of requests per minute.
+    rate_limited: usize,
     /// Of the keys that have any.
     limits: HashMap<KeyId, Vec<Terms>>,
     accounts: HashMap<AccountId, Arc<Account>>,
@@ -114,7 +116,9 @@ impl Set {
         }
         for key in update.keys {
             for digest in self.keys.remove(&key).unwrap_or_default() {
-                self.secrets.remove(&digest);
+                let gone = self.secrets.remove(&digest);
+                self.rate_limited -=
+                    usize::from(gone.is_some_and(|known| known.requests_per_minute.is_some()));
             }
             self.limits.remove(&key);
         }
@@ -140,7 +144,10 @@ impl Set {
         let Ok(digest) = <[u8; 32]>::try_from(row.digest.as_slice()) else { return };
         let digests = self.keys.entry(row.key_id).or_insert_with(|| Vec::with_capacity(1));
         digests.push(Digest(digest));
-        self.secrets.insert(Digest(digest), Arc::new(Known::from_row(row)));
+        let known = Known::from_row(row);
+        self.rate_limited += usize::from(known.requests_per_minute.is_some());
+        let replaced = self.secrets.insert(Digest(digest), Arc::new(known));
+        self.rate_limited -= usize::from(replaced.is_some_and(|known| known.requests_per_minute.is_some()));
     }
 
     pub(super) fn insert_limit(&mut self, row: LimitRow) {
@@ -173,6 +180,11 @@ impl Set {
     /// A model by its name or another one. Its own name comes first.
     pub(super) fn model(&self, name: &str) -> Option<&Arc<Model>> {
         self.models.get(name).or_else(|| self.aliases.get(name))
+    }
+
+    /// Whether any key has a limit of requests per minute.
+    pub(super) fn limits_rates(&self) -> bool {
+        self.rate_limited > 0
     }
 
     /// How many secrets it knows.
@@ -288,6 +300,27 @@ mod tests {
         set.apply(update(4, vec![]));
         assert!(set.find(&Digest([2; 32])).unwrap().is_none());
         assert_eq!((set.len(), set.keys.len(), set.version), (0, 0, 4));
+    }
+
+    #[test]
+    fn it_knows_whether_any_key_has_a_rate() {
+        let mut set = with_account();
+        let key = KeyId(id(7));
+        let with_rate = |digest, requests_per_minute| SecretRow {
+            requests_per_minute,
+            ..row(7, digest, KeyStatus::Enabled)
+        };
+        let update = |version, secrets| Update { version, keys: vec![key], secrets, ..Update::default() };
+        for (version, secrets, limits_rates) in [
+            (2, vec![with_rate(1, None)], false),
+            (3, vec![with_rate(1, Some(5)), with_rate(2, Some(5))], true),
+            (4, vec![with_rate(2, Some(5)), with_rate(2, Some(6))], true),
+            (5, vec![with_rate(2, None)], false),
+            (6, vec![], false),
+        ] {
+            set.apply(update(version, secrets));
+            assert_eq!(set.limits_rates(), limits_rates, "{version}");
+        }
     }
 
     #[test]

@@ -3,8 +3,10 @@
 pub mod bare;
 pub mod cable;
 pub mod logs;
+pub mod minutes;
 pub mod program;
 pub mod raw;
+pub mod redis;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -185,8 +187,8 @@ impl TestGateway {
         self.until_ready().await;
     }
 
-    /// Another gateway beside this one, on the same database and upstream, with a spool of its own. Ready, and to be
-    /// stopped by whoever asked for it.
+    /// Another gateway beside this one, on the same database and upstream, with a spool of its own. It decides, but may
+    /// have no share of requests per minute yet; to be stopped by whoever asked for it.
     pub async fn neighbour(&self) -> (Gateway, TempDir) {
         let spool = tempfile::tempdir().unwrap();
         let mut config = self.config.clone();
@@ -195,8 +197,9 @@ impl TestGateway {
         let pool = as_role(&self.owner, "latchkey_gateway").await.unwrap();
         let gateway = Gateway::start(config, pool).await.unwrap();
         let url = format!("http://{}/readyz", gateway.address());
-        eventually("the neighbour is ready", || async {
-            self.client.get(&url).send().await.is_ok_and(|response| response.status() == 200).then_some(())
+        eventually("the neighbour decides", || async {
+            let told = self.client.get(&url).send().await.ok()?.text().await.ok()?;
+            (told == "ready\n" || told.contains("does not count yet")).then_some(())
         })
         .await;
         (gateway, spool)
@@ -311,6 +314,7 @@ pub fn config(upstream: &Upstream, spool: &Path) -> Config {
             key: Secret::new(UPSTREAM_KEY.to_owned()),
         },
         spool: SpoolSettings { folder: spool.to_owned(), max_bytes: 1 << 30 },
+        redis: None,
         secrets: |name| Ok(Secret::new(name.to_ascii_lowercase())),
         logs: Logs { format: LogFormat::Text, filter: "info".to_owned() },
         edge: Edge::default(),

@@ -13,6 +13,7 @@ use domain::money::NanoUsd;
 use domain::refusal::{LimitKind, LimitReached, Refusal};
 use domain::rule::{AddressRule, Allow};
 use domain::{KeyId, LimitId, RequestId};
+use gateway::limits::rates::Rates;
 use gateway::limits::{Limits, Reservation, Terms};
 use store::accounts::BillingMode;
 use store::connect::as_role;
@@ -61,7 +62,9 @@ impl Bench {
     }
 
     fn gateway(&self, number: u128) -> Arc<Limits> {
-        Arc::new(Limits::new(self.pool.clone(), Uuid::from_u128(number)))
+        let id = Uuid::from_u128(number);
+        let rates = Rates::new(self.pool.clone(), id, None);
+        Arc::new(Limits::new(self.pool.clone(), id, rates))
     }
 
     async fn owner_execute(&self, sql: &'static str) {

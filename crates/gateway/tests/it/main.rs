@@ -20,6 +20,7 @@ mod metrics;
 mod origin;
 mod own;
 mod policy;
+mod redis;
 mod refusals;
 mod revocation;
 mod routes;

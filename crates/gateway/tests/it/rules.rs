@@ -1,5 +1,7 @@
 //! What a key may do, as its clients meet it: permissions, models, addresses, and requests per minute.
 
+use std::time::Duration;
+
 use domain::limit::{Measure, Period};
 use reqwest::Response;
 use serde_json::{Value, json};
@@ -7,8 +9,9 @@ use store::PgPool;
 use store::accounts::BillingMode;
 use store::connect::as_role;
 use store::limits::{Subject, Terms};
+use tokio::time::Instant;
 
-use crate::harness::{TestGateway, make_key, open_account};
+use crate::harness::{TestGateway, eventually, make_key, minutes, open_account};
 
 fn hello() -> Value {
     json!({ "model": "gpt-4o-mini", "messages": [{ "role": "user", "content": "hi" }] })
@@ -134,6 +137,8 @@ async fn many_at_once_are_admitted_as_often_as_the_limit_says(pool: PgPool) {
     let statuses: Vec<u16> = answers.into_iter().map(|answer| answer.unwrap().status().as_u16()).collect();
     assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 25, "{statuses:?}");
     assert_eq!(statuses.iter().filter(|status| **status == 429).count(), 75, "{statuses:?}");
+    gateway.ledger(25).await;
+    assert_eq!(minutes::assert_none_over(&gateway, &gateway.key, 25).await, 25);
 }
 
 #[sqlx::test(migrator = "store::MIGRATOR")]
@@ -161,8 +166,18 @@ async fn a_second_gateway_admits_nothing_before_its_share_counts(pool: PgPool) {
         first.client.post(url).bearer_auth(&first.key.secret).json(&hello()).send()
     };
     assert_eq!(refusal(ask(second.address()).await.unwrap(), 429).await["code"], "rate_limit_exceeded");
+    let ready = || async {
+        let response = first.client.get(format!("http://{}/readyz", second.address())).send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    };
+    let (status, why) = ready().await;
+    assert!(
+        status == 503 && why.contains("does not count yet"),
+        "no balancer should send it anything yet: {why}"
+    );
+    assert_eq!(first.client.get(first.url("/readyz")).send().await.unwrap().status(), 200);
     // The first has heard of it within a second or two, and then goes by the half that will be its own.
-    crate::harness::eventually("the first goes by its half", || async {
+    eventually("the first goes by its half", || async {
         let sql = "SELECT to_jsonb(count(*)) FROM gateways g, rate_shares r WHERE g.share_epoch = r.epoch AND r.epoch > 1";
         (first.json(sql).await == 2).then_some(())
     })
@@ -174,16 +189,63 @@ async fn a_second_gateway_admits_nothing_before_its_share_counts(pool: PgPool) {
     assert_eq!(admitted, 5);
     // A minute later, as the database has it, both halves count.
     first.execute("UPDATE rate_shares SET counts_from = now()").await;
-    crate::harness::eventually("the second's half counts", || async {
+    eventually("the second's half counts", || async {
         (ask(second.address()).await.unwrap().status() == 200).then_some(())
     })
     .await;
+    assert_eq!(ready().await.0, 200);
     let mut admitted = 1;
     while ask(second.address()).await.unwrap().status() == 200 {
         admitted += 1;
     }
     assert_eq!(admitted, 4, "the one request it found in the ledger counts too");
     second.stop().await;
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn a_new_gateway_does_not_wait_where_nothing_is_to_be_shared(pool: PgPool) {
+    let first = TestGateway::start(pool).await;
+    let (second, _spool) = first.neighbour().await;
+    let ready = || async {
+        let url = format!("http://{}/readyz", second.address());
+        first.client.get(url).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(ready().await, 200, "no key has a limit of requests per minute");
+    decide(&first, "UPDATE api_keys SET requests_per_minute = 10").await;
+    eventually("it has a share to wait for", || async { (ready().await == 503).then_some(()) }).await;
+    // Nobody else is there to serve: then it is better to serve who has no such limit.
+    let mut first = first;
+    first.stop().await;
+    let client = &first.client;
+    eventually("it serves alone", || async {
+        let url = format!("http://{}/readyz", second.address());
+        (client.get(url).send().await.unwrap().status() == 200).then_some(())
+    })
+    .await;
+    second.stop().await;
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn no_minute_is_over_while_gateways_come_and_go(pool: PgPool) {
+    let mut first = TestGateway::start(pool).await;
+    decide(&first, "UPDATE api_keys SET requests_per_minute = 12").await;
+    let (begin, client, key) = (Instant::now(), first.client.clone(), first.key.clone());
+    let at = |seconds| begin + Duration::from_secs(seconds);
+    let press = |address, end| tokio::spawn(minutes::press(client.clone(), address, key.clone(), end));
+    let alone = press(first.address(), at(10));
+    let (second, _spool) = first.neighbour().await;
+    let joining = press(second.address(), at(69));
+    let mut answered = alone.await.unwrap();
+    first.stop().await;
+    let pool = as_role(&first.owner, "latchkey_gateway").await.unwrap();
+    first.start_again(pool).await;
+    let again = press(first.address(), at(71));
+    answered += joining.await.unwrap();
+    second.stop().await;
+    answered += again.await.unwrap();
+    first.ledger(answered).await;
+    let admitted = minutes::assert_none_over(&first, &first.key, 12).await;
+    assert!(admitted > 12, "{admitted}: the first minute's slots come back after it");
 }
 
 #[sqlx::test(migrator = "store::MIGRATOR")]
