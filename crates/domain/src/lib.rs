@@ -18,6 +18,7 @@ pub mod rule;
 pub mod secret;
 pub mod setting;
 pub mod sign_in;
+pub mod tariff;
 pub mod usage;
 
 pub use ids::{AccountId, GroupId, KeyId, LimitId, RequestId, SecretId, UserId};

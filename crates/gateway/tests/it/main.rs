@@ -31,5 +31,6 @@ mod storm;
 mod streaming;
 mod streams;
 mod tls;
+mod units;
 mod upstreams;
 mod wire;
