@@ -7,6 +7,7 @@
 pub mod base62;
 pub mod client;
 pub mod decision;
+pub mod dial;
 pub mod email;
 pub mod ids;
 pub mod key;

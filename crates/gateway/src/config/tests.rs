@@ -168,3 +168,11 @@ fn the_edge_is_checked_as_a_whole() {
     let empty = ["trusted-proxies", "tls-cert", "tls-key", "require-tls", "metrics-addr", "metrics-per-key"];
     assert_eq!(with(&empty.map(|name| (name, Some("")))).unwrap().edge, Edge::default());
 }
+
+#[test]
+fn private_networks_of_upstreams_are_listed() {
+    let networks = |text| ("private-upstream-networks", Some(text));
+    let config = with(&[networks("10.0.0.0/8, fd12::/16")]).unwrap();
+    assert!(config.upstream.private.allow("vllm", "10.1.2.3".parse().unwrap()));
+    assert!(problems(&[networks("10.0.0.0/8,home")]).contains("PRIVATE_UPSTREAM_NETWORKS: 'home'"));
+}
