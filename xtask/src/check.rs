@@ -31,7 +31,8 @@ pub fn steps<'a>(rust: &'a Toolchain, place: &'a Place, path: &'a std::ffi::OsSt
 }
 
 fn fmt(rust: &Toolchain, place: &Place) -> Result<()> {
-    process::run(rust.fmt().args(["--all", "--check"]).current_dir(&place.root))
+    process::run(rust.fmt().args(["--all", "--check"]).current_dir(&place.root))?;
+    process::run(rust.fmt().args(["--manifest-path", "fuzz/Cargo.toml", "--check"]).current_dir(&place.root))
 }
 
 fn clippy_host(rust: &Toolchain, place: &Place) -> Result<()> {

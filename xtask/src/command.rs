@@ -10,8 +10,9 @@ cargo xtask dev [--upstream URL] [--watch]
     Run everything on this machine with demo data. Ctrl-C stops it.
     --upstream URL   a real provider, its key from UPSTREAM_API_KEY
     --watch          rebuild and restart the console when a source changes
-cargo xtask test [--only STEP]... [--list]
-    Run every test. --list names the steps, --only runs some of them.
+cargo xtask test [--long] [--only STEP]... [--list]
+    Run every test. --list names the steps, --only runs some of them,
+    --long also fuzzes each parser for a minute.
 cargo xtask check
     Format, lints for host and browser, what may not be linked.
 cargo xtask db prepare [--check]
@@ -95,6 +96,7 @@ fn test(mut parser: Parser) -> Result<test::Options> {
         match argument {
             Arg::Long("only") => options.only.push(parser.value()?.string()?),
             Arg::Long("list") => options.list = true,
+            Arg::Long("long") => options.long = true,
             other => return Err(other.unexpected().into()),
         }
     }
@@ -167,8 +169,11 @@ mod tests {
         assert_eq!(parsed("db url --test").unwrap(), Command::Db(Db::Url(Kind::Test)));
         let options = dev::Options { upstream: Some("https://a/v1".to_owned()), watch: true };
         assert_eq!(parsed("dev --upstream https://a/v1 --watch").unwrap(), Command::Dev(options));
-        let options = test::Options { only: vec!["fmt".to_owned(), "size".to_owned()], list: false };
+        let options =
+            test::Options { only: vec!["fmt".to_owned(), "size".to_owned()], ..test::Options::default() };
         assert_eq!(parsed("test --only fmt --only size").unwrap(), Command::Test(options));
+        let options = test::Options { long: true, ..test::Options::default() };
+        assert_eq!(parsed("test --long").unwrap(), Command::Test(options));
     }
 
     #[test]

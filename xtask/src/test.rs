@@ -2,6 +2,7 @@
 
 pub mod chromium;
 mod clients;
+mod fuzz;
 mod product;
 pub mod python;
 pub mod redis;
@@ -39,6 +40,8 @@ pub struct Options {
     pub only: Vec<String>,
     /// Name the steps, run none.
     pub list: bool,
+    /// Also what takes long.
+    pub long: bool,
 }
 
 /// Runs the suite; an error if anything failed. The last line printed is `N passed, N failed`.
@@ -73,6 +76,9 @@ fn prepare_and_run(
     done.and(stopped)
 }
 
+/// Steps that run where they are asked for by name, or all that takes long is.
+const LONG: [&str; 1] = ["fuzz"];
+
 /// What every step may need.
 #[derive(Clone, Copy)]
 struct Bench<'a> {
@@ -102,6 +108,10 @@ impl<'a> Bench<'a> {
                 move || clients::run(self),
             )
             .unless(python::out_of_reach(self.config)),
+            Step::new("fuzz", "parsers of what strangers send, a minute each (--long)", move || {
+                fuzz::run(self)
+            })
+            .unless(fuzz::out_of_reach(self.config)),
         ]);
         steps
     }
@@ -156,7 +166,9 @@ fn choose<'a>(steps: Vec<Step<'a>>, options: &Options, report: Report) -> Result
     if let Some(unknown) = options.only.iter().find(|name| steps.iter().all(|step| step.name != **name)) {
         bail!("there is no step {unknown:?}; `cargo xtask test --list` names them");
     }
-    let wanted =
-        |step: &Step<'_>| options.only.is_empty() || options.only.iter().any(|name| name == step.name);
+    let wanted = |step: &Step<'_>| match options.only.as_slice() {
+        [] => options.long || !LONG.contains(&step.name),
+        named => named.iter().any(|name| name == step.name),
+    };
     Ok(steps.into_iter().filter(wanted).collect())
 }

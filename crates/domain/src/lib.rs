@@ -7,6 +7,7 @@
 pub mod base62;
 pub mod client;
 pub mod decision;
+pub mod dial;
 pub mod email;
 pub mod ids;
 pub mod key;
@@ -18,6 +19,7 @@ pub mod rule;
 pub mod secret;
 pub mod setting;
 pub mod sign_in;
+pub mod tariff;
 pub mod usage;
 
 pub use ids::{AccountId, GroupId, KeyId, LimitId, RequestId, SecretId, UserId};

@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::usage::TokenUsage;
+use crate::tariff::Tariff;
+use crate::usage::{TokenUsage, Units};
 
 /// An amount in nano-dollars (10^-9 USD). Holds up to about 9.2 billion dollars.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize)]
@@ -78,15 +79,16 @@ impl Price {
 
     /// What `usage` costs: products in `i128`, rounded up once for the whole record.
     pub fn cost(self, usage: TokenUsage) -> Result<NanoUsd, CostOutOfRange> {
+        Tariff::from(self).cost(usage, Units::default())
+    }
+
+    /// What `usage` costs in millionths of a nano-dollar, not rounded.
+    pub(crate) fn millionths(self, usage: TokenUsage) -> Result<i128, CostOutOfRange> {
         let fresh = u64::from(usage.input.saturating_sub(usage.cached_input));
         let total = i128::from(fresh) * i128::from(self.input)
             + i128::from(usage.cached_input.min(usage.input)) * i128::from(self.cached_input)
             + i128::from(usage.output) * i128::from(self.output);
-        if total < 0 {
-            return Err(CostOutOfRange);
-        }
-        let nanos = (total + 999_999) / 1_000_000;
-        i64::try_from(nanos).map(NanoUsd).map_err(|_| CostOutOfRange)
+        if total < 0 { Err(CostOutOfRange) } else { Ok(total) }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a request consumed.
 
-use crate::money::{CostOutOfRange, NanoUsd, Price};
+use crate::money::{CostOutOfRange, NanoUsd};
+use crate::tariff::Tariff;
 
 /// Token counts as the upstream reports them. Cached tokens are part of the input tokens.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -20,6 +21,15 @@ impl TokenUsage {
     }
 }
 
+/// What is counted beside tokens; `None` where a route has nothing of the kind, or nobody has counted it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Units {
+    /// Generated pictures.
+    pub images: Option<u32>,
+    /// Sound, heard or spoken, in milliseconds.
+    pub audio_ms: Option<u32>,
+}
+
 /// What is left of a forwarded request whose end nobody saw, because its gateway died.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct LastKnown {
@@ -27,6 +37,8 @@ pub struct LastKnown {
     pub seen: Option<TokenUsage>,
     /// Its input tokens by the gateway's own count.
     pub estimated_input: u32,
+    /// The sound it was sent with, in milliseconds by the gateway's own count; `None` where there is none.
+    pub estimated_audio_ms: Option<u32>,
     /// Set aside for it under a cost limit; `None` where there is none.
     pub reserved_cost: Option<NanoUsd>,
     /// Set aside for it under a token limit, input and output together; `None` where there is none.
@@ -36,9 +48,10 @@ pub struct LastKnown {
 impl LastKnown {
     /// What it is charged: what was seen; where nothing was, what was set aside for it, which is its worst case; where
     /// nothing was set aside, the input it was sent with. A limit can so never be passed by a gateway that dies.
-    pub fn charge(self, price: Price) -> Result<(TokenUsage, NanoUsd), CostOutOfRange> {
+    pub fn charge(self, tariff: Tariff) -> Result<(TokenUsage, NanoUsd), CostOutOfRange> {
+        let units = Units { images: None, audio_ms: self.estimated_audio_ms };
         if let Some(seen) = self.seen {
-            return Ok((seen, price.cost(seen)?));
+            return Ok((seen, tariff.cost(seen, units)?));
         }
         let reserved_output =
             self.reserved_tokens.map_or(0, |all| all.saturating_sub(self.estimated_input.into()));
@@ -47,7 +60,7 @@ impl LastKnown {
             cached_input: 0,
             output: u32::try_from(reserved_output).unwrap_or(u32::MAX),
         };
-        let cost = self.reserved_cost.map_or_else(|| price.cost(usage), Ok)?;
+        let cost = self.reserved_cost.map_or_else(|| tariff.cost(usage, units), Ok)?;
         Ok((usage, cost))
     }
 }
@@ -55,11 +68,12 @@ impl LastKnown {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::money::Price;
 
     const PRICE: Price = Price { input: 1_000_000, cached_input: 500_000, output: 2_000_000 };
 
     fn charge(known: LastKnown) -> (u32, u32, i64) {
-        let (usage, cost) = known.charge(PRICE).unwrap();
+        let (usage, cost) = known.charge(PRICE.into()).unwrap();
         (usage.input, usage.output, cost.0)
     }
 
@@ -69,6 +83,7 @@ mod tests {
         let known = LastKnown {
             seen: Some(seen),
             estimated_input: 99,
+            estimated_audio_ms: None,
             reserved_cost: Some(NanoUsd(1_000)),
             reserved_tokens: Some(500),
         };
@@ -92,5 +107,14 @@ mod tests {
     fn without_anything_set_aside_its_input_is_charged() {
         assert_eq!(charge(LastKnown { estimated_input: 100, ..LastKnown::default() }), (100, 0, 100));
         assert_eq!(charge(LastKnown::default()), (0, 0, 0));
+    }
+
+    #[test]
+    fn sound_that_was_sent_is_charged_by_its_length() {
+        let tariff = Tariff { second: Some(100_000), ..Tariff::default() };
+        let known = LastKnown { estimated_input: 7, estimated_audio_ms: Some(2_500), ..LastKnown::default() };
+        assert_eq!(known.charge(tariff).unwrap().1, NanoUsd(250_000));
+        let reserved = LastKnown { reserved_cost: Some(NanoUsd(900_000)), ..known };
+        assert_eq!(reserved.charge(tariff).unwrap().1, NanoUsd(900_000));
     }
 }

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use domain::dial::PrivateNetworks;
 use domain::secret::{KeyPrefix, Pepper};
 use domain::setting::{DEFAULT_KEY_PREFIX, SHORTEST_SECRET};
 use http::Uri;
@@ -66,6 +67,16 @@ pub struct Args {
     /// File that holds UPSTREAM_API_KEY
     #[arg(long, env = "UPSTREAM_API_KEY_FILE", value_name = "FILE")]
     upstream_api_key_file: Option<OsString>,
+    /// Private networks in which upstreams may be, comma-separated, for example 10.0.0.0/8. Without it a name that leads
+    /// to a private address is refused; an address in a base URL, and localhost, are not
+    #[arg(
+        long,
+        env = "PRIVATE_UPSTREAM_NETWORKS",
+        default_value = "",
+        hide_default_value = true,
+        value_name = "NETWORKS"
+    )]
+    private_upstream_networks: String,
     /// This gateway's own folder on a local disk that outlasts restarts: records of usage on their way to the database
     #[arg(long, env = "SPOOL_DIR", value_name = "FOLDER")]
     spool_dir: Option<String>,
@@ -111,6 +122,8 @@ pub struct Upstream {
     pub base: Uri,
     /// The provider's key.
     pub key: Secret,
+    /// Where names of providers may lead to beside public addresses.
+    pub private: PrivateNetworks,
 }
 
 /// Where records wait until the database has them.
@@ -252,6 +265,7 @@ impl Config {
         let key = check.strong("UPSTREAM_API_KEY", key, 8);
         let key = check.header_value("UPSTREAM_API_KEY", key);
         let base = check.base_url("UPSTREAM_URL", args.upstream_url);
+        let private = check.private_networks("PRIVATE_UPSTREAM_NETWORKS", &args.private_upstream_networks);
         let listen =
             check.parsed("LISTEN_ADDR", &args.listen_addr, "an address and port such as 127.0.0.1:8080");
         let edge = Edge::read(&mut check, args.edge, listen);
@@ -270,7 +284,7 @@ impl Config {
                 pepper: Pepper::new(pepper?.expose().as_bytes(), 1),
                 prefix: prefix?,
                 aliases: aliases?,
-                upstream: Upstream { base: base?, key: key? },
+                upstream: Upstream { base: base?, key: key?, private: private? },
                 spool: SpoolSettings { folder: folder?, max_bytes: max_bytes? },
                 redis: redis.ok()?,
                 secrets: secret::secret_called,

@@ -239,7 +239,7 @@ async fn admit(
         return Err(Refusal::Overloaded);
     }
     let name = prompt.as_ref().map(|(prompt, _)| prompt.model().to_owned());
-    let estimated_input = prompt.as_ref().map_or(0, |(prompt, _)| prompt.estimated_input());
+    let sent = prompt.as_ref().map(|(prompt, _)| prompt.sent()).unwrap_or_default();
     let model = name.as_deref().and_then(|name| state.policy.model(name));
     let named = match (&name, &model) {
         (None, _) => Model::None,
@@ -276,7 +276,7 @@ async fn admit(
         client: arrival.client,
         at: now,
         arrived: arrival.at,
-        estimated_input,
+        sent,
         worst,
         reserved: reservation.reserved(),
     };
@@ -287,7 +287,7 @@ async fn admit(
 }
 
 fn nothing_reserved(decided: Result<Admission, Denial>) -> Result<Reserved, Refusal> {
-    let worst = WorstCase { input: 0, output: 0, choices: 0 };
+    let worst = WorstCase::default();
     let reserved = |admission| Reserved { admission, reservation: Reservation::default(), worst };
     decided.map(reserved).map_err(|denial| denial.refusal)
 }

@@ -18,7 +18,7 @@ use self::fields::{invalid, read_flag, refusal_of};
 use self::reading::{Reading, reading_of};
 use crate::body::scan::{Embedded, Flaw, Object, unquote};
 use crate::body::splice::{Edit, Pieces};
-use crate::metering::estimate;
+use crate::metering::estimate::{self, Sent};
 use crate::router::{BodyDialect, Forwarded};
 
 /// No model's name is longer.
@@ -137,11 +137,14 @@ impl Prompt {
         self.body.is_empty()
     }
 
-    /// Input tokens to charge where the upstream does not say.
-    pub fn estimated_input(&self) -> u32 {
+    /// What to charge of it where the upstream does not say.
+    pub fn sent(&self) -> Sent {
         match self.model_form {
-            ModelForm::Json => estimate::input(self.len(), self.embedded),
-            ModelForm::Text => estimate::speech_input(self.len(), self.embedded),
+            ModelForm::Json => Sent { tokens: estimate::input(self.len(), self.embedded), audio_ms: None },
+            ModelForm::Text => Sent {
+                tokens: estimate::speech_input(self.len(), self.embedded),
+                audio_ms: Some(estimate::speech_ms(self.embedded)),
+            },
         }
     }
 

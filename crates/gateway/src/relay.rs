@@ -233,9 +233,9 @@ impl Relay {
     }
 
     fn settle(&mut self, status: u16, interrupted: bool) {
-        let Consumed { usage, estimated } =
-            self.meter.consumed(self.entry.estimated_input(), &self.media_type);
-        self.entry.settle(Outcome { status, usage, estimated, interrupted });
+        let (sent, tariff) = (self.entry.sent(), self.entry.tariff());
+        let Consumed { usage, units, estimated } = self.meter.consumed(sent, tariff, &self.media_type);
+        self.entry.settle(Outcome { status, usage, units, estimated, interrupted });
         if let Some(settling) = self.entry.to_wait_for() {
             self.settling = Some(Box::pin(settling));
         }

@@ -1,6 +1,7 @@
 //! The way to the model providers: one pooled client, each provider's base URL and key, no redirects, and nothing of
 //! the caller's but what an allow list lets through.
 
+mod dial;
 mod headers;
 mod health;
 mod registry;
@@ -8,6 +9,7 @@ mod registry;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use domain::dial::{self as places, PrivateNetworks};
 use domain::refusal::Refusal;
 use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
@@ -16,9 +18,11 @@ use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::GaiResolver;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::timeout;
 
+use self::dial::Judged;
 pub use self::headers::for_client;
 use self::health::Health;
 pub use self::registry::{Candidate, Upstreams};
@@ -33,7 +37,7 @@ const IDLE_CONNECTIONS: usize = 256;
 const KEEP_ALIVE: Duration = Duration::from_mins(1);
 
 /// A client that keeps connections to every provider. Copies share them.
-pub(crate) type HttpClient = Client<HttpsConnector<HttpConnector>, Pieces>;
+pub(crate) type HttpClient = Client<HttpsConnector<HttpConnector<Judged<GaiResolver>>>, Pieces>;
 
 /// A model provider.
 #[derive(Debug)]
@@ -70,6 +74,9 @@ pub enum SetupError {
     /// The key cannot be sent in a header.
     #[error("the key cannot be sent in a header")]
     Key(#[from] header::InvalidHeaderValue),
+    /// It is at an address where no provider can be: link-local, multicast, reserved, or a cloud's metadata.
+    #[error("no upstream may be at {0}")]
+    Address(std::net::IpAddr),
 }
 
 impl Upstream {
@@ -81,6 +88,11 @@ impl Upstream {
         client: HttpClient,
         answer_time: Duration,
     ) -> Result<Self, SetupError> {
+        // A name is judged by what it leads to, whenever that is looked up.
+        let literal = base.host().and_then(places::literal);
+        if let Some(address) = literal.filter(|address| places::place(*address) == places::Place::Never) {
+            return Err(SetupError::Address(address));
+        }
         let base = base.to_string();
         let at = |path: &str| format!("{}{path}", base.trim_end_matches('/')).parse::<Uri>();
         let places = ROUTES.iter().filter_map(|route| match route.served {
@@ -171,9 +183,12 @@ impl Upstream {
     }
 }
 
-/// A client whose connections stand within `connect_time`.
-pub(crate) fn http_client(connect_time: Duration) -> Result<HttpClient, rustls::Error> {
-    let mut tcp = HttpConnector::new();
+/// A client whose connections stand within `connect_time`, and go nowhere a provider has no business to be.
+pub(crate) fn http_client(
+    connect_time: Duration,
+    private: PrivateNetworks,
+) -> Result<HttpClient, rustls::Error> {
+    let mut tcp = HttpConnector::new_with_resolver(Judged::new(GaiResolver::new(), private));
     // Without it a request in two segments waits 40 ms for the acknowledgement of the first.
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(connect_time));

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 
 use domain::money::{NanoUsd, Price};
-use domain::usage::TokenUsage;
+use domain::usage::{TokenUsage, Units};
 use domain::{AccountId, GroupId, KeyId, LimitId, RequestId, UserId};
 use ipnet::IpNet;
 use sqlx::{Connection, PgConnection};
@@ -40,10 +40,16 @@ pub struct UsageRecord {
     pub streamed: bool,
     /// What it consumed.
     pub usage: TokenUsage,
+    /// What was counted beside tokens.
+    pub units: Units,
     /// What that cost.
     pub cost: NanoUsd,
-    /// At which price.
+    /// At which price of tokens.
     pub price: Price,
+    /// At which price of a picture, in nano-dollars, where there is one.
+    pub price_per_image: Option<i64>,
+    /// At which price of a second of sound, in nano-dollars, where there is one.
+    pub price_per_second: Option<i64>,
     /// The upstream did not say; the gateway's own counts.
     pub estimated: bool,
     /// Ended before its time.
@@ -108,17 +114,18 @@ async fn write(connection: &mut PgConnection, records: &[UsageRecord]) -> sqlx::
         records.iter().map(value).collect()
     }
     // The API bounds counts to u32 and status to u16; the columns are integer and smallint.
-    let tokens = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
+    let count = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
     sqlx::query_scalar!(
         r#"WITH new AS (
                INSERT INTO usage_records (id, account_id, key_id, public_id, group_id, environment, created_by, model,
                    route, status, streamed, input_tokens, cached_input_tokens, output_tokens, cost_nano, input_price,
                    cached_input_price, output_price, estimated, interrupted, client, started_at, first_byte_us,
-                   duration_us)
+                   duration_us, images, audio_ms, price_per_image, price_per_second)
                SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::text[],
                    $7::uuid[], $8::text[], $9::text[], $10::smallint[], $11::bool[], $12::int[], $13::int[],
                    $14::int[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bool[], $20::bool[],
-                   $21::inet[], $22::timestamptz[], $23::bigint[], $24::bigint[])
+                   $21::inet[], $22::timestamptz[], $23::bigint[], $24::bigint[],
+                   $25::int[], $26::int[], $27::bigint[], $28::bigint[])
                ON CONFLICT (id) DO NOTHING
                RETURNING id, key_id, input_tokens, cached_input_tokens, output_tokens, cost_nano, client, started_at
            ), sums AS (
@@ -151,9 +158,9 @@ async fn write(connection: &mut PgConnection, records: &[UsageRecord]) -> sqlx::
         &column(records, |r| r.route.clone()),
         &column(records, |r| i16::try_from(r.status).unwrap_or(i16::MAX)),
         &column(records, |r| r.streamed),
-        &column(records, |r| tokens(r.usage.input)),
-        &column(records, |r| tokens(r.usage.cached_input)),
-        &column(records, |r| tokens(r.usage.output)),
+        &column(records, |r| count(r.usage.input)),
+        &column(records, |r| count(r.usage.cached_input)),
+        &column(records, |r| count(r.usage.output)),
         &column(records, |r| r.cost.0),
         &column(records, |r| r.price.input),
         &column(records, |r| r.price.cached_input),
@@ -164,6 +171,10 @@ async fn write(connection: &mut PgConnection, records: &[UsageRecord]) -> sqlx::
         &column(records, |r| r.started_at),
         &column(records, |r| r.first_byte_us) as &[Option<i64>],
         &column(records, |r| r.duration_us),
+        &column(records, |r| r.units.images.map(count)) as &[Option<i32>],
+        &column(records, |r| r.units.audio_ms.map(count)) as &[Option<i32>],
+        &column(records, |r| r.price_per_image) as &[Option<i64>],
+        &column(records, |r| r.price_per_second) as &[Option<i64>],
     )
     .fetch_all(connection)
     .await
@@ -197,8 +208,11 @@ pub(crate) mod tests {
             status: 200,
             streamed: false,
             usage: TokenUsage { input: 10, cached_input: 4, output: 5 },
+            units: Units { images: Some(2), audio_ms: None },
             cost: NanoUsd(1_234),
             price: Price { input: 1, cached_input: 1, output: 1 },
+            price_per_image: Some(40_000_000),
+            price_per_second: None,
             estimated: false,
             interrupted: false,
             client: "203.0.113.9".parse().unwrap(),
@@ -232,6 +246,14 @@ pub(crate) mod tests {
             .await
             .unwrap();
         assert_eq!((ledger.n, ledger.cost), (Some(4), Some(4 * 1_234)));
+        let unit = sqlx::query!(
+            "SELECT images, audio_ms, price_per_image, price_per_second FROM usage_records LIMIT 1"
+        )
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+        assert_eq!((unit.images, unit.audio_ms), (Some(2), None));
+        assert_eq!((unit.price_per_image, unit.price_per_second), (Some(40_000_000), None));
     }
 
     #[sqlx::test(migrator = "crate::MIGRATOR")]

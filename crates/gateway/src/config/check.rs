@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::ValueEnum;
+use domain::dial::PrivateNetworks;
 use domain::secret::KeyPrefix;
 use domain::setting::{self, Source};
 use http::Uri;
@@ -131,6 +132,13 @@ impl Checker {
             return Some(uri);
         }
         self.problem(name, "must be http:// or https:// with a host, without a user, password or query")
+    }
+
+    pub(super) fn private_networks(&mut self, name: &str, text: &str) -> Option<PrivateNetworks> {
+        match text.parse() {
+            Ok(networks) => Some(networks),
+            Err(error) => self.problem(name, &format!("{error}")),
+        }
     }
 
     pub(super) fn parsed<T: FromStr>(&mut self, name: &str, text: &str, wanted: &str) -> Option<T> {

@@ -187,3 +187,11 @@ fn redis_is_there_if_it_is_named() {
     }
     assert!(problems(&[("redis-url-file", Some("/nowhere/redis"))]).contains("REDIS_URL_FILE"));
 }
+
+#[test]
+fn private_networks_of_upstreams_are_listed() {
+    let networks = |text| ("private-upstream-networks", Some(text));
+    let config = with(&[networks("10.0.0.0/8, fd12::/16")]).unwrap();
+    assert!(config.upstream.private.allow("vllm", "10.1.2.3".parse().unwrap()));
+    assert!(problems(&[networks("10.0.0.0/8,home")]).contains("PRIVATE_UPSTREAM_NETWORKS: 'home'"));
+}

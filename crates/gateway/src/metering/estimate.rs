@@ -14,10 +14,21 @@ const OUTPUT_BYTES_PER_TOKEN: u64 = 2;
 const TOKENS_PER_FILE: usize = 1_500;
 /// Speech of the lowest bit rate in use (16 kbit/s) has 2 000 bytes a second, and models count ten tokens a second.
 const SPEECH_BYTES_PER_TOKEN: usize = 200;
+/// The same speech, by its length.
+const SPEECH_BYTES_PER_MS: usize = 2;
 /// A generated picture: what OpenAI's models count for one of high quality, 1024 by 1024.
 const TOKENS_PER_IMAGE: u32 = 4_160;
 /// No request may be charged more by a guess.
 const MOST: u32 = 10_000_000;
+
+/// What a request brings along.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Input tokens.
+    pub tokens: u32,
+    /// Sound, in milliseconds; `None` where there is none.
+    pub audio_ms: Option<u32>,
+}
 
 /// Input tokens of a request body of `length` bytes.
 pub fn input(length: usize, embedded: Embedded) -> u32 {
@@ -31,6 +42,11 @@ pub fn speech_input(length: usize, embedded: Embedded) -> u32 {
     let text = length.saturating_sub(embedded.bytes).div_ceil(INPUT_BYTES_PER_TOKEN);
     let speech = embedded.bytes.div_ceil(SPEECH_BYTES_PER_TOKEN);
     u32::try_from(text.saturating_add(speech)).unwrap_or(u32::MAX).min(MOST)
+}
+
+/// Milliseconds of files that are speech, of the lowest bit rate in use.
+pub fn speech_ms(embedded: Embedded) -> u32 {
+    u32::try_from(embedded.bytes.div_ceil(SPEECH_BYTES_PER_MS)).unwrap_or(u32::MAX)
 }
 
 /// Output tokens of `count` pictures.
@@ -47,6 +63,16 @@ pub fn sound(bytes: u64, media_type: &str) -> u32 {
         _ => 200,
     };
     u32::try_from(bytes.div_ceil(bytes_per_token)).unwrap_or(u32::MAX).min(MOST)
+}
+
+/// Milliseconds of `bytes` of generated sound, at the rates [`sound`] knows.
+pub fn sound_ms(bytes: u64, media_type: &str) -> u32 {
+    let bytes_per_ms = match media_type {
+        "audio/wav" | "audio/x-wav" | "audio/pcm" | "audio/l16" => 48,
+        "audio/mpeg" | "audio/mp3" => 16,
+        _ => 4,
+    };
+    u32::try_from(bytes.div_ceil(bytes_per_ms)).unwrap_or(u32::MAX)
 }
 
 /// Output tokens of `bytes` of text that came in `events` pieces (each has at least one token).
@@ -80,6 +106,11 @@ mod tests {
             (22, 23, 20)
         );
         assert_eq!(sound(0, ""), 0);
+        assert_eq!(
+            (sound_ms(48_000, "audio/wav"), sound_ms(16_001, "audio/mpeg"), sound_ms(4_000, "")),
+            (1_000, 1_001, 1_000)
+        );
+        assert_eq!(speech_ms(Embedded { count: 1, bytes: 2_001, remote: 0 }), 1_001);
     }
 
     #[test]

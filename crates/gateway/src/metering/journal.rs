@@ -9,19 +9,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use domain::limit::WorstCase;
-use domain::money::{NanoUsd, Price};
+use domain::money::NanoUsd;
 use domain::refusal::Refusal;
-use domain::usage::TokenUsage;
+use domain::tariff::Tariff;
+use domain::usage::{TokenUsage, Units};
 use domain::{LimitId, RequestId};
 use store::models::Model;
 use store::usage::UsageRecord;
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
 
-use super::estimate;
+use super::estimate::{self, Sent};
 use crate::limits::Reservation;
 use crate::policy::Known;
-use crate::spool::record::{Ended, Opened, Reserved};
+use crate::spool::record::{Beside, Ended, Opened, Reserved};
 use crate::spool::{Intake, Spool};
 
 /// A client that has closed its connection gets no status; this is what logs call it everywhere.
@@ -54,8 +55,8 @@ pub struct Opening {
     pub at: OffsetDateTime,
     /// The same moment on the monotonic clock.
     pub arrived: Instant,
-    /// Input tokens to charge where the upstream does not say.
-    pub estimated_input: u32,
+    /// What to charge of its input where the upstream does not say.
+    pub sent: Sent,
     /// What it can consume at most, if its upstream keeps to the cap.
     pub worst: WorstCase,
     /// What was set aside for it under its limits.
@@ -69,6 +70,8 @@ pub struct Outcome {
     pub status: u16,
     /// What it consumed.
     pub usage: TokenUsage,
+    /// Pictures and sound.
+    pub units: Units,
     /// That is the gateway's own count.
     pub estimated: bool,
     /// It ended before its time.
@@ -78,7 +81,8 @@ pub struct Outcome {
 impl Outcome {
     /// Answered without anything consumed: a list of models, or a failure before the upstream did any work.
     pub fn nothing(status: u16) -> Self {
-        Self { status, usage: TokenUsage::default(), estimated: false, interrupted: false }
+        let (usage, units) = (TokenUsage::default(), Units::default());
+        Self { status, usage, units, estimated: false, interrupted: false }
     }
 }
 
@@ -133,7 +137,8 @@ impl Books {
 impl Opening {
     fn opened(&self) -> Opened<'_> {
         let Self { known, model, .. } = self;
-        let price = self.price();
+        let tariff = self.tariff();
+        let price = tariff.tokens.unwrap_or_default();
         Opened {
             request: self.request,
             account: known.account,
@@ -147,19 +152,27 @@ impl Opening {
             route: self.route,
             client: self.client,
             started_at: i64::try_from(self.at.unix_timestamp_nanos()).unwrap_or(i64::MAX),
-            estimated_input: self.estimated_input,
+            estimated_input: self.sent.tokens,
             reserved: self.reserved.clone(),
+            beside: Beside {
+                image: tariff.image,
+                second: tariff.second,
+                audio_ms: self.sent.audio_ms.filter(|_| tariff.second.is_some()),
+            },
         }
     }
 
     /// A guess never comes to more than what was set aside.
     fn bounded(&self, outcome: Outcome) -> Outcome {
-        let usage = if outcome.estimated { self.worst.bound(outcome.usage) } else { outcome.usage };
-        Outcome { usage, ..outcome }
+        if !outcome.estimated {
+            return outcome;
+        }
+        let (usage, units) = (self.worst.bound(outcome.usage), self.worst.bound_units(outcome.units));
+        Outcome { usage, units, ..outcome }
     }
 
-    fn price(&self) -> Price {
-        self.model.as_ref().and_then(|model| model.price).unwrap_or_default()
+    fn tariff(&self) -> Tariff {
+        self.model.as_ref().map(|model| model.tariff()).unwrap_or_default()
     }
 }
 
@@ -201,9 +214,14 @@ impl Entry {
         self.first_byte.get_or_insert_with(|| self.opening.arrived.elapsed());
     }
 
-    /// Input tokens to charge where the upstream does not say.
-    pub fn estimated_input(&self) -> u32 {
-        self.opening.estimated_input
+    /// What to charge of its input where the upstream does not say.
+    pub fn sent(&self) -> Sent {
+        self.opening.sent
+    }
+
+    /// What it is charged by.
+    pub fn tariff(&self) -> Tariff {
+        self.opening.tariff()
     }
 
     /// The limits that what it consumes comes out of.
@@ -256,7 +274,8 @@ impl Entry {
             status: outcome.status,
             streamed: self.streamed,
             usage: (usage.input, usage.cached_input, usage.output),
-            cost: self.cost(usage).0,
+            units: (outcome.units.images, outcome.units.audio_ms),
+            cost: self.cost(outcome).0,
             estimated: outcome.estimated,
             interrupted: outcome.interrupted,
             first_byte_us: self.first_byte.map(microseconds),
@@ -264,10 +283,10 @@ impl Entry {
         }
     }
 
-    fn cost(&self, usage: TokenUsage) -> NanoUsd {
-        let price = self.opening.price();
-        price.cost(usage).unwrap_or_else(|_| {
-            tracing::error!(request_id = %self.opening.request, ?price, "a price makes no sense; nothing is charged");
+    fn cost(&self, outcome: Outcome) -> NanoUsd {
+        let tariff = self.opening.tariff();
+        tariff.cost(outcome.usage, outcome.units).unwrap_or_else(|_| {
+            tracing::error!(request_id = %self.opening.request, ?tariff, "a price makes no sense; nothing is charged");
             NanoUsd::ZERO
         })
     }
@@ -277,13 +296,17 @@ impl Drop for Entry {
     /// The client left before the answer began. What the upstream has made of the input is charged, since nobody
     /// will learn the figure.
     fn drop(&mut self) {
-        let input = if self.forwarded { self.opening.estimated_input } else { 0 };
+        let Opening { sent, worst, .. } = self.opening;
+        let input = if self.forwarded { sent.tokens } else { 0 };
         // Under a limit the unknown is charged as what was set aside: who asks for much and leaves must not get it free.
         let is_unknown = self.forwarded && !self.opening.reserved.is_empty();
-        let output = if is_unknown { self.opening.worst.all_output() } else { 0 };
+        let output = if is_unknown { worst.all_output() } else { 0 };
+        let heard = sent.audio_ms.filter(|_| self.forwarded && self.tariff().second.is_some());
+        let units = if is_unknown { worst.units() } else { Units { images: None, audio_ms: heard } };
         self.settle(Outcome {
             status: CLIENT_CLOSED,
             usage: estimate::usage(input, output),
+            units,
             estimated: self.forwarded,
             interrupted: true,
         });

@@ -9,6 +9,8 @@ use crate::router::UsageDialect;
 
 /// No model reads or writes as much in one request; a larger figure is a mistake or a lie.
 const MAX_BELIEVABLE: u32 = 10_000_000;
+/// A day of sound: more than the largest body holds at any rate that speech is understood at.
+const MAX_BELIEVABLE_MS: u32 = 24 * 60 * 60 * 1_000;
 
 /// A whole answer or one event of a stream, as far as it concerns its cost.
 #[derive(Debug, Deserialize)]
@@ -21,6 +23,9 @@ struct Wire<'a> {
     response: Option<&'a RawValue>,
     #[serde(borrow)]
     message: Option<&'a RawValue>,
+    /// Of a transcript in its verbose form.
+    #[serde(borrow)]
+    duration: Option<&'a RawValue>,
 }
 
 /// What an event is about, where that has a usage of its own.
@@ -46,6 +51,8 @@ pub struct Figures {
     pub input: Option<(u32, u32)>,
     /// Output tokens so far.
     pub output: Option<u32>,
+    /// Sound that was heard, in milliseconds, where the upstream charges by its length.
+    pub audio_ms: Option<u32>,
 }
 
 impl Report {
@@ -58,9 +65,16 @@ impl Report {
             _ => None,
         };
         let inner = inner.and_then(|inner| serde_json::from_str::<Inner<'_>>(inner.get()).ok());
-        let usage = inner.and_then(|inner| inner.usage).or(wire.usage)?;
+        let usage = inner.and_then(|inner| inner.usage).or(wire.usage);
+        let duration = wire.duration.filter(|_| dialect == UsageDialect::Transcripts);
         let is_alone = wire.choices.is_some_and(|choices| is_empty_list(choices.get()));
-        Some(Self { figures: Figures::read(usage.get().as_bytes(), dialect), is_alone })
+        let figures = usage.and_then(|usage| Figures::read(usage.get().as_bytes(), dialect));
+        let lasted = duration.and_then(|seconds| Figures::of_sound(seconds.get()));
+        let figures = match (figures, lasted) {
+            (Some(figures), Some(lasted)) => Some(figures.or(lasted)),
+            (figures, lasted) => figures.or(lasted),
+        };
+        (usage.is_some() || duration.is_some()).then_some(Self { figures, is_alone })
     }
 }
 
@@ -72,7 +86,7 @@ fn is_empty_list(json: &str) -> bool {
 
 /// The names of the chat API, of its successor, and of Anthropic's messages.
 #[derive(Deserialize)]
-struct WireFigures {
+struct WireFigures<'a> {
     prompt_tokens: Option<u32>,
     input_tokens: Option<u32>,
     completion_tokens: Option<u32>,
@@ -81,6 +95,9 @@ struct WireFigures {
     input_tokens_details: Option<Details>,
     cache_creation_input_tokens: Option<u32>,
     cache_read_input_tokens: Option<u32>,
+    /// Of sound, instead of tokens.
+    #[serde(borrow)]
+    seconds: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -92,27 +109,33 @@ struct Details {
 impl Figures {
     /// Figures that are negative, fractional, of another type or out of all proportion count as none.
     pub fn read(json: &[u8], dialect: UsageDialect) -> Option<Self> {
-        let wire: WireFigures = serde_json::from_slice(json).ok()?;
+        let wire: WireFigures<'_> = serde_json::from_slice(json).ok()?;
         let output = wire.completion_tokens.or(wire.output_tokens);
         let figures = if dialect == UsageDialect::Messages {
             // What comes from the cache or goes into it is told apart from the rest of the input.
             let cached = wire.cache_read_input_tokens.unwrap_or(0);
             let made = wire.cache_creation_input_tokens.unwrap_or(0);
             let all = |fresh: u32| fresh.saturating_add(cached).saturating_add(made);
-            Self { input: wire.input_tokens.map(|fresh| (all(fresh), cached)), output }
+            Self { input: wire.input_tokens.map(|fresh| (all(fresh), cached)), output, audio_ms: None }
         } else {
-            let input = wire.prompt_tokens.or(wire.input_tokens)?;
+            let input = wire.prompt_tokens.or(wire.input_tokens);
             let details = wire.prompt_tokens_details.or(wire.input_tokens_details);
             let cached = details.and_then(|details| details.cached_tokens).unwrap_or(0);
-            Self { input: Some((input, cached.min(input))), output: Some(output.unwrap_or(0)) }
+            let seconds = wire.seconds.filter(|_| dialect == UsageDialect::Transcripts);
+            Self {
+                input: input.map(|input| (input, cached.min(input))),
+                output: input.map(|_| output.unwrap_or(0)),
+                audio_ms: seconds.and_then(|seconds| milliseconds(seconds.get())),
+            }
         };
         figures.is_believable().then_some(figures)
     }
 
     fn is_believable(self) -> bool {
-        let Self { input, output } = self;
+        let Self { input, output, audio_ms } = self;
         let in_proportion = |tokens: u32| tokens <= MAX_BELIEVABLE;
-        (input.is_some() || output.is_some())
+        (input.is_some() || output.is_some() || audio_ms.is_some())
+            && audio_ms.is_none_or(|ms| ms <= MAX_BELIEVABLE_MS)
             && input.is_none_or(|(tokens, _)| in_proportion(tokens))
             && output.is_none_or(in_proportion)
     }
@@ -120,7 +143,17 @@ impl Figures {
     /// These figures, and where they are silent the `earlier` ones.
     #[must_use]
     pub fn or(self, earlier: Self) -> Self {
-        Self { input: self.input.or(earlier.input), output: self.output.or(earlier.output) }
+        Self {
+            input: self.input.or(earlier.input),
+            output: self.output.or(earlier.output),
+            audio_ms: self.audio_ms.or(earlier.audio_ms),
+        }
+    }
+
+    /// A transcript's own word on how many seconds it heard.
+    fn of_sound(seconds: &str) -> Option<Self> {
+        let figures = Self { audio_ms: Some(milliseconds(seconds)?), ..Self::default() };
+        figures.is_believable().then_some(figures)
     }
 
     /// Both figures, where both have come.
@@ -128,6 +161,21 @@ impl Figures {
         let (input, cached_input) = self.input?;
         Some(TokenUsage { input, cached_input, output: self.output? })
     }
+}
+
+/// A number of seconds in JSON, as milliseconds, rounded up. Some servers write it as a text; an exponent or a sign is
+/// nonsense. Never by way of a float: it is money in the end.
+fn milliseconds(seconds: &str) -> Option<u32> {
+    let seconds = seconds.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(seconds);
+    let (whole, fraction) = seconds.split_once('.').unwrap_or((seconds, "0"));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number(whole) || !is_number(fraction) {
+        return None;
+    }
+    let digits = fraction.bytes().chain(std::iter::repeat(b'0')).map(|digit| u32::from(digit - b'0'));
+    let ms = digits.take(3).fold(0, |ms, digit| ms * 10 + digit);
+    let rest = u32::from(fraction.bytes().skip(3).any(|digit| digit != b'0'));
+    whole.parse::<u32>().ok()?.checked_mul(1_000)?.checked_add(ms + rest)
 }
 
 /// How many images an answer holds.
@@ -301,8 +349,8 @@ mod tests {
         let delta = br#"{"type":"message_delta","usage":{"output_tokens":9,"input_tokens":null}}"#;
         let later = Report::read(delta, UsageDialect::Messages).unwrap().figures.unwrap();
         assert_eq!(later.complete(), None);
-        let earlier = Figures { input: Some((12, 2)), output: Some(1) };
-        assert_eq!(later.or(earlier), Figures { input: Some((12, 2)), output: Some(9) });
+        let earlier = Figures { input: Some((12, 2)), output: Some(1), audio_ms: None };
+        assert_eq!(later.or(earlier), Figures { output: Some(9), ..earlier });
     }
 
     #[test]
@@ -329,6 +377,31 @@ mod tests {
         assert_eq!(Report::read(b"usage", CHAT), None);
         let huge = br#"{"input_tokens":4000000000,"cache_read_input_tokens":4000000000,"output_tokens":1}"#;
         assert_eq!(Figures::read(huge, UsageDialect::Messages), None);
+    }
+
+    #[test]
+    fn seconds_of_sound_are_read_where_transcripts_tell_them() {
+        let heard = |json: &str| {
+            let report = Report::read(json.as_bytes(), UsageDialect::Transcripts);
+            report.map(|report| report.figures.and_then(|figures| figures.audio_ms))
+        };
+        assert_eq!(heard(r#"{"text":"x","usage":{"type":"duration","seconds":3}}"#), Some(Some(3_000)));
+        assert_eq!(heard(r#"{"duration":2.0399999618530273,"text":"x"}"#), Some(Some(2_040)));
+        assert_eq!(heard(r#"{"duration":"8.470000066757202","text":"x"}"#), Some(Some(8_471)));
+        assert_eq!(
+            heard(r#"{"duration":2.1,"usage":{"seconds":3}}"#),
+            Some(Some(3_000)),
+            "the bill goes first"
+        );
+        assert_eq!(heard(r#"{"duration":2.1,"usage":{"input_tokens":3}}"#), Some(Some(2_100)));
+        assert_eq!(heard(r#"{"duration":2.1,"usage":{"seconds":-3}}"#), Some(Some(2_100)));
+        for nonsense in ["-1", "1e9", "99999999999", "90000", "\"\"", "\"soon\"", "[3]", "null", "true"] {
+            let json = format!(r#"{{"usage":{{"type":"duration","seconds":{nonsense}}}}}"#);
+            assert_eq!(heard(&json), Some(None), "{nonsense}");
+        }
+        assert_eq!(heard(r#"{"text":"x"}"#), None);
+        let chat = r#"{"duration":2.1,"usage":{"type":"duration","seconds":3}}"#;
+        assert_eq!(Report::read(chat.as_bytes(), CHAT).unwrap().figures, None, "only of transcripts");
     }
 
     #[test]

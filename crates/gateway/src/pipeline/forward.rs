@@ -211,8 +211,8 @@ async fn whole(
         return Err(failed(entry, Refusal::UpstreamFailed));
     };
     entry.first_byte();
-    let Consumed { usage, estimated } = meter.consumed(entry.estimated_input(), "");
-    entry.settle(Outcome { status: answer.status.as_u16(), usage, estimated, interrupted: false });
+    let Consumed { usage, units, estimated } = meter.consumed(entry.sent(), entry.tariff(), "");
+    entry.settle(Outcome { status: answer.status.as_u16(), usage, units, estimated, interrupted: false });
     let content_type = content_type.unwrap_or(HeaderValue::from_static("application/json"));
     Ok(answer::with_body(answer.status, content_type, AnswerBody::Whole(bytes), way.id))
 }

@@ -3,6 +3,7 @@
 use domain::decision::{self, Admission, Facts};
 use domain::limit::{Fit, Measure, WorstCase};
 use domain::refusal::Refusal;
+use domain::tariff::Tariff;
 use store::models::Model;
 
 use crate::limits::{Limits, Reservation, Terms};
@@ -33,7 +34,7 @@ pub(super) struct Reserved {
 }
 
 /// Makes the decision and sets aside what the request may consume at most: of every limit or of none. Where that does
-/// not fit and the key says so, the output cap is lowered to what does.
+/// not fit and the key says so, the output cap or the number of pictures is lowered to what does.
 pub(super) async fn reserve(
     limits: &Limits,
     standing: &Standing,
@@ -49,29 +50,47 @@ pub(super) async fn reserve(
     }
     // Who may not use the model learns that, and not what would bound it.
     decision::screen(&facts, &decision::STEPS[..9]).map_err(|denial| denial.refusal)?;
-    require_bounds(&terms, model, prompt)?;
-    let price = model.price.unwrap_or_default();
+    require_bounds(&terms, model, prompt, usage)?;
+    let tariff = model.tariff();
     let now = facts.now;
     let attempt = async |worst: WorstCase| {
         let decide = |rooms: &[decision::LimitRoom]| decision::decide(&Facts { limits: rooms, ..facts });
-        limits.reserve(&terms, |measure| worst.of(measure, price), now, decide).await
+        limits.reserve(&terms, |measure| worst.of(measure, tariff), now, decide).await
     };
     let mut reserved = attempt(worst).await;
-    let may_clamp = standing.known.fit == Fit::Clamp && prompt.can_be_clamped();
-    if may_clamp && matches!(reserved, Err(Refusal::LimitReached(_))) {
-        let caps = terms.iter().map(|terms| worst.clamp(terms.measure, price, limits.left(terms.id, now)));
-        let cap = caps.collect::<Option<Vec<u32>>>().and_then(|caps| caps.into_iter().min());
-        if let Some(cap) = cap.filter(|cap| *cap < worst.output) {
-            worst.output = cap;
+    if standing.known.fit == Fit::Clamp && matches!(reserved, Err(Refusal::LimitReached(_))) {
+        let lefts = terms.iter().map(|terms| (terms.measure, limits.left(terms.id, now)));
+        if let Some(less) = lowered(worst, tariff, prompt.can_be_clamped(), lefts) {
+            worst = less;
             reserved = attempt(worst).await;
         }
     }
     let (admission, reservation) = reserved?;
-    if worst.output > 0 {
-        // Also where the client named no cap: what was set aside holds only if the upstream keeps to it.
-        prompt.clamp(Clamp { output_cap: Some(worst.output), n: None });
-    }
+    // Also where the client named no cap: what was set aside holds only if the upstream keeps to it.
+    let output_cap = Some(worst.output).filter(|cap| *cap > 0);
+    prompt.clamp(Clamp { output_cap, n: Some(worst.choices).filter(|_| worst.pictures) });
     Ok(Reserved { admission, reservation, worst })
+}
+
+/// The request with less output, or with fewer pictures where these have no cap, so that it fits what is left of every
+/// limit; `None` where it cannot be made to.
+fn lowered(
+    worst: WorstCase,
+    tariff: Tariff,
+    has_cap: bool,
+    lefts: impl Iterator<Item = (Measure, i64)>,
+) -> Option<WorstCase> {
+    if has_cap {
+        let caps = lefts.map(|(measure, left)| worst.clamp(measure, tariff, left));
+        let output = caps.collect::<Option<Vec<u32>>>()?.into_iter().min()?;
+        return (output < worst.output).then_some(WorstCase { output, ..worst });
+    }
+    if !worst.pictures {
+        return None;
+    }
+    let counts = lefts.map(|(measure, left)| worst.clamp_choices(measure, tariff, left));
+    let choices = counts.collect::<Option<Vec<u32>>>()?.into_iter().min()?;
+    (choices < worst.choices).then_some(WorstCase { choices, ..worst })
 }
 
 fn worst_case(model: &Model, prompt: &Prompt, usage: UsageDialect) -> WorstCase {
@@ -85,11 +104,23 @@ fn worst_case(model: &Model, prompt: &Prompt, usage: UsageDialect) -> WorstCase 
     let bytes = prompt.len().saturating_add(files.saturating_mul(TOKENS_OF_A_FILE));
     let hidden = if usage == UsageDialect::Messages { HIDDEN_TOKENS } else { 0 };
     let input = WorstCase::input_bound(bytes.saturating_add(hidden), model.context_window);
-    WorstCase { input, output, choices: asked.answers }
+    let audio = (usage == UsageDialect::Transcripts).then(|| WorstCase::audio_bound(prompt.embedded().bytes));
+    WorstCase {
+        input,
+        output,
+        choices: asked.answers,
+        pictures: usage == UsageDialect::Images,
+        audio_ms: audio.filter(|_| model.price_per_second.is_some()),
+    }
 }
 
 /// What nobody can bound is refused to whoever has a limit it could break.
-fn require_bounds(terms: &[Terms], model: &Model, prompt: &Prompt) -> Result<(), Refusal> {
+fn require_bounds(
+    terms: &[Terms],
+    model: &Model,
+    prompt: &Prompt,
+    usage: UsageDialect,
+) -> Result<(), Refusal> {
     if let Some(what) = prompt.unbounded() {
         let message = format!(
             "This API key has a limit, so it must be known beforehand what a request can cost at most. This one draws \
@@ -97,10 +128,26 @@ fn require_bounds(terms: &[Terms], model: &Model, prompt: &Prompt) -> Result<(),
         );
         return Err(Refusal::InvalidRequest { message, param: None });
     }
-    let has_cost_limit = terms.iter().any(|terms| terms.measure == Measure::Cost);
-    if has_cost_limit && model.price.is_none() {
-        let message = "This API key has a cost limit, and this model has no price yet.".to_owned();
-        return Err(Refusal::InvalidRequest { message, param: Some("model".to_owned()) });
+    if terms.iter().all(|terms| terms.measure != Measure::Cost) {
+        return Ok(());
+    }
+    let refuse = |message: &str| {
+        Err(Refusal::InvalidRequest { message: message.to_owned(), param: Some("model".to_owned()) })
+    };
+    let per_unit = match usage {
+        UsageDialect::Images => model.price_per_image,
+        UsageDialect::Transcripts | UsageDialect::Speech => model.price_per_second,
+        _ => None,
+    };
+    if model.price.is_none() && per_unit.is_none() {
+        return refuse("This API key has a cost limit, and this model has no price yet.");
+    }
+    // How long a text takes to be spoken is for the model to say.
+    if usage == UsageDialect::Speech && per_unit.is_some_and(|price| price > 0) {
+        return refuse(
+            "This API key has a cost limit, and this model charges by the second of speech, which nobody can bound \
+             beforehand.",
+        );
     }
     Ok(())
 }

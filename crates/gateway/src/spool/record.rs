@@ -2,13 +2,15 @@
 //!
 //! The format is postcard's, whose wire format is specified and stable: field by field in the order below, without
 //! names. So a field is never added, moved or changed here; a changed payload gets a new [`VERSION`] and the structs of
-//! the old one stay, as long as a spool of theirs may still be about.
+//! the old one stay, as long as a spool of theirs may still be about. Version 2 has behind each struct of version 1 what
+//! is charged beside tokens.
 
 use std::net::IpAddr;
 
 use domain::limit::Measure;
 use domain::money::{NanoUsd, Price};
-use domain::usage::{LastKnown, TokenUsage};
+use domain::tariff::Tariff;
+use domain::usage::{LastKnown, TokenUsage, Units};
 use domain::{AccountId, GroupId, KeyId, LimitId, RequestId, UserId};
 use serde::{Deserialize, Serialize};
 use store::usage::{Charge, UsageRecord};
@@ -17,7 +19,9 @@ use time::OffsetDateTime;
 use super::frame::{Frame, Kind, TooLarge, frame};
 
 /// The payloads' format that is written.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
+/// The one before, which is still read.
+const TOKENS_ONLY: u8 = 1;
 /// A client whose gateway died got no status; this is what the ledger calls it.
 const GATEWAY_DIED: u16 = 500;
 
@@ -52,7 +56,24 @@ pub struct Opened<'a> {
     pub estimated_input: u32,
     /// What was taken from which leases; empty for a request without limits.
     pub reserved: Vec<Reserved>,
+    /// What it is charged by beside tokens.
+    #[serde(skip)]
+    pub beside: Beside,
 }
+
+/// What a request is charged by beside tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Beside {
+    /// Nano-dollars for a picture.
+    pub image: Option<i64>,
+    /// Nano-dollars for a second of sound.
+    pub second: Option<i64>,
+    /// The sound in the request, in milliseconds by the gateway's own count.
+    pub audio_ms: Option<u32>,
+}
+
+/// Pictures, and milliseconds of sound.
+type Counts = (Option<u32>, Option<u32>);
 
 /// What was set aside for a request under one limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,6 +147,9 @@ pub struct Ended {
     pub first_byte_us: Option<i64>,
     /// Until the last, in microseconds.
     pub duration_us: i64,
+    /// Pictures, and milliseconds of sound.
+    #[serde(skip)]
+    pub units: Counts,
 }
 
 /// A record of the spool.
@@ -170,8 +194,17 @@ impl Record<'_> {
         let Frame { version, kind, payload, .. } = *frame;
         match (version, kind) {
             (_, Kind::Probe) => Ok(None),
-            (VERSION, Kind::Open) => Ok(Some(Record::Open(postcard::from_bytes(payload)?))),
+            (VERSION, Kind::Open) => {
+                let (opened, beside): (Opened<'a>, Beside) = postcard::from_bytes(payload)?;
+                Ok(Some(Record::Open(Opened { beside, ..opened })))
+            }
             (VERSION, Kind::Settle) => {
+                let (opened, beside, ended, units): (Opened<'a>, Beside, Ended, Counts) =
+                    postcard::from_bytes(payload)?;
+                Ok(Some(Record::Settle(Opened { beside, ..opened }, Ended { units, ..ended })))
+            }
+            (TOKENS_ONLY, Kind::Open) => Ok(Some(Record::Open(postcard::from_bytes(payload)?))),
+            (TOKENS_ONLY, Kind::Settle) => {
                 let (opened, ended) = postcard::from_bytes(payload)?;
                 Ok(Some(Record::Settle(opened, ended)))
             }
@@ -183,12 +216,12 @@ impl Record<'_> {
 impl Opened<'_> {
     /// The frame of this opening.
     pub fn frame(&self) -> Result<Vec<u8>, EncodeError> {
-        encode(Kind::Open, self)
+        encode(Kind::Open, &(self, self.beside))
     }
 
     /// The frame that says how it ended.
     pub fn settled_frame(&self, ended: &Ended) -> Result<Vec<u8>, EncodeError> {
-        encode(Kind::Settle, &(self, ended))
+        encode(Kind::Settle, &(self, self.beside, ended, ended.units))
     }
 
     /// The ledger row of this request, ended so.
@@ -206,8 +239,11 @@ impl Opened<'_> {
             status: ended.status,
             streamed: ended.streamed,
             usage: usage_of(ended.usage),
+            units: units_of(ended.units),
             cost: NanoUsd(ended.cost),
             price: self.price(),
+            price_per_image: self.beside.image,
+            price_per_second: self.beside.second,
             estimated: ended.estimated,
             interrupted: ended.interrupted,
             client: self.client,
@@ -224,7 +260,7 @@ impl Opened<'_> {
 
     /// The ledger row of a request whose gateway died before it ended.
     pub fn interrupted(&self) -> UsageRecord {
-        let (usage, cost) = self.last_known().charge(self.price()).unwrap_or_else(|error| {
+        let (usage, cost) = self.last_known().charge(self.tariff()).unwrap_or_else(|error| {
             tracing::error!(request_id = %self.request, %error, "a price makes no sense; nothing is charged");
             (TokenUsage::default(), NanoUsd::ZERO)
         });
@@ -237,6 +273,7 @@ impl Opened<'_> {
             interrupted: true,
             first_byte_us: None,
             duration_us: 0,
+            units: (None, self.beside.audio_ms),
         })
     }
 
@@ -248,6 +285,7 @@ impl Opened<'_> {
         LastKnown {
             seen: None,
             estimated_input: self.estimated_input,
+            estimated_audio_ms: self.beside.audio_ms,
             reserved_cost: most(Counted::Cost).map(NanoUsd),
             reserved_tokens: most(Counted::Tokens).and_then(|tokens| tokens.try_into().ok()),
         }
@@ -257,6 +295,14 @@ impl Opened<'_> {
         let (input, cached_input, output) = self.price;
         Price { input, cached_input, output }
     }
+
+    fn tariff(&self) -> Tariff {
+        Tariff { tokens: Some(self.price()), image: self.beside.image, second: self.beside.second }
+    }
+}
+
+fn units_of((images, audio_ms): Counts) -> Units {
+    Units { images, audio_ms }
 }
 
 fn usage_of((input, cached_input, output): (u32, u32, u32)) -> TokenUsage {
@@ -290,6 +336,7 @@ pub(super) mod tests {
             started_at: 1_790_000_000_000_000_001,
             estimated_input: 40,
             reserved: Vec::new(),
+            beside: Beside::default(),
         }
     }
 
@@ -303,6 +350,7 @@ pub(super) mod tests {
             interrupted: false,
             first_byte_us: Some(70_000),
             duration_us: 90_000,
+            units: (None, None),
         }
     }
 
@@ -322,19 +370,40 @@ pub(super) mod tests {
             epoch: 2,
             amount: -5,
         };
-        let opened = Opened { environment: None, reserved: vec![lease], ..opened(7) };
+        let beside = Beside { image: Some(40_000_000), second: None, audio_ms: Some(61_500) };
+        let opened = Opened { environment: None, reserved: vec![lease], beside, ..opened(7) };
         let bytes = opened.frame().unwrap();
         assert_eq!(Record::read(&only(&bytes)).unwrap(), Some(Record::Open(opened.clone())));
-        let bytes = opened.settled_frame(&ended()).unwrap();
-        assert_eq!(Record::read(&only(&bytes)).unwrap(), Some(Record::Settle(opened, ended())));
+        let ended = Ended { units: (Some(3), Some(7)), ..ended() };
+        let bytes = opened.settled_frame(&ended).unwrap();
+        assert_eq!(Record::read(&only(&bytes)).unwrap(), Some(Record::Settle(opened, ended)));
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
     }
 
     /// Spools outlive programs: these bytes were written once and must be read for as long as the version stands.
     #[test]
-    fn the_format_of_version_1_stays_as_it_is() {
-        let bytes = opened(7).settled_frame(&ended()).unwrap();
-        let hex: Vec<String> = only(&bytes).payload.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex.concat(), include_str!("record/settle-v1.hex").trim());
+    fn the_format_of_version_2_stays_as_it_is() {
+        let beside = Beside { image: Some(40_000_000), second: Some(100_000), audio_ms: Some(61_500) };
+        let ended = Ended { units: (Some(2), Some(300)), ..ended() };
+        let bytes = Opened { beside, ..opened(7) }.settled_frame(&ended).unwrap();
+        assert_eq!(hex(only(&bytes).payload), include_str!("record/settle-v2.hex").trim());
+    }
+
+    #[test]
+    fn what_version_1_has_written_is_read() {
+        let old = postcard::to_allocvec(&(opened(7), ended())).unwrap();
+        assert_eq!(hex(&old), include_str!("record/settle-v1.hex").trim());
+        let framed = |kind, payload: &[u8]| {
+            let write = |bytes: Vec<u8>| Ok::<_, TooLarge>([bytes.as_slice(), payload].concat());
+            frame(kind, TOKENS_ONLY, write).unwrap()
+        };
+        let bytes = framed(Kind::Settle, &old);
+        assert_eq!(Record::read(&only(&bytes)).unwrap(), Some(Record::Settle(opened(7), ended())));
+        let bytes = framed(Kind::Open, &postcard::to_allocvec(&opened(7)).unwrap());
+        assert_eq!(Record::read(&only(&bytes)).unwrap(), Some(Record::Open(opened(7))));
     }
 
     #[test]
@@ -368,10 +437,10 @@ pub(super) mod tests {
 
     #[test]
     fn frames_of_other_versions_are_named_and_not_guessed() {
-        let bytes = frame(Kind::Open, 2, Ok::<_, TooLarge>).unwrap();
+        let bytes = frame(Kind::Open, 3, Ok::<_, TooLarge>).unwrap();
         assert!(matches!(
             Record::read(&only(&bytes)),
-            Err(Unreadable::Foreign { version: 2, kind: Kind::Open })
+            Err(Unreadable::Foreign { version: 3, kind: Kind::Open })
         ));
         let bytes = frame(Kind::Other(77), VERSION, Ok::<_, TooLarge>).unwrap();
         assert!(matches!(

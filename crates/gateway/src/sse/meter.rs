@@ -1,11 +1,12 @@
 //! Reads a passing stream, or a whole answer, for what it costs: the usage report where there is one, else a count of
 //! what was emitted.
 
-use domain::usage::TokenUsage;
+use domain::tariff::Tariff;
+use domain::usage::{TokenUsage, Units};
 
 use super::frame;
 use super::scout::Scout;
-use crate::metering::estimate;
+use crate::metering::estimate::{self, Sent};
 use crate::metering::reported::{Figures, Report, event_kind, images, text_bytes};
 use crate::router::UsageDialect;
 
@@ -25,6 +26,8 @@ pub enum Fate {
 pub struct Consumed {
     /// The figures.
     pub usage: TokenUsage,
+    /// Pictures and sound.
+    pub units: Units,
     /// Some of them are the gateway's own count.
     pub estimated: bool,
 }
@@ -125,9 +128,15 @@ impl Meter {
         self.emitted_since |= !bytes.is_empty();
     }
 
-    /// What was consumed, where the request itself had `estimated_input` tokens by the gateway's own count and sound
-    /// has this `media_type`. A report that something was emitted after, or that denies what was, is not believed.
-    pub fn consumed(&self, estimated_input: u32, media_type: &str) -> Consumed {
+    /// What was consumed of a model with this `tariff`, where the request itself brought `sent` by the gateway's own
+    /// count and sound has this `media_type`. A report that something was emitted after, or that denies what was, is
+    /// not believed.
+    pub fn consumed(&self, sent: Sent, tariff: Tariff, media_type: &str) -> Consumed {
+        let (audio_ms, is_guessed) = self.audio(sent, tariff, media_type);
+        let units = Units { images: (self.dialect == UsageDialect::Images).then_some(self.pieces), audio_ms };
+        if self.is_paid_without_tokens(tariff) {
+            return Consumed { usage: TokenUsage::default(), units, estimated: is_guessed };
+        }
         let counted = self.counted(media_type);
         let (output, is_counted) = match self.figures.output {
             Some(0) if counted > 0 => (counted, true),
@@ -135,9 +144,33 @@ impl Meter {
             Some(reported) => (reported.max(counted), counted > reported),
             None => (counted, true),
         };
-        let (input, cached_input) = self.figures.input.unwrap_or((estimated_input, 0));
-        let estimated = is_counted || self.figures.input.is_none();
-        Consumed { usage: TokenUsage { input, cached_input, output }, estimated }
+        let (input, cached_input) = self.figures.input.unwrap_or((sent.tokens, 0));
+        let estimated = is_counted || is_guessed || self.figures.input.is_none();
+        Consumed { usage: TokenUsage { input, cached_input, output }, units, estimated }
+    }
+
+    /// The sound to charge, and whether that is a guess.
+    fn audio(&self, sent: Sent, tariff: Tariff, media_type: &str) -> (Option<u32>, bool) {
+        let is_paid = tariff.second.is_some();
+        match (self.dialect, self.figures.audio_ms) {
+            (UsageDialect::Transcripts, Some(heard)) if heard > 0 || sent.audio_ms.is_none() => {
+                (Some(heard), false)
+            }
+            (UsageDialect::Transcripts, _) if is_paid => (sent.audio_ms, true),
+            (UsageDialect::Speech, _) if is_paid => (Some(estimate::sound_ms(self.bytes, media_type)), true),
+            _ => (None, false),
+        }
+    }
+
+    /// Whether there are no tokens here to guess: the upstream reports none, and is paid by something else.
+    fn is_paid_without_tokens(&self, tariff: Tariff) -> bool {
+        let Figures { input, output, audio_ms } = self.figures;
+        let is_paid = match self.dialect {
+            UsageDialect::Images => tariff.image.is_some(),
+            UsageDialect::Speech | UsageDialect::Transcripts => tariff.second.is_some(),
+            _ => false,
+        };
+        is_paid && input.is_none() && output.is_none() && (tariff.tokens.is_none() || audio_ms.is_some())
     }
 
     fn counted(&self, media_type: &str) -> u32 {

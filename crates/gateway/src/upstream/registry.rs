@@ -45,8 +45,8 @@ impl Upstreams {
         secrets: SecretCalled,
         limits: &Limits,
     ) -> Result<Self, SetupError> {
-        let client = http_client(limits.connect)?;
-        let config::Upstream { base, key } = settings;
+        let config::Upstream { base, key, private } = settings;
+        let client = http_client(limits.connect, private.clone())?;
         let own = Upstream::new("UPSTREAM_URL", base, key.clone(), client.clone(), limits.answer)?;
         Ok(Self { client, secrets, own: Arc::new(own), listed: RwLock::default() })
     }

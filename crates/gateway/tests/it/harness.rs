@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use domain::dial::PrivateNetworks;
 use domain::email::EmailAddress;
 use domain::key::{KeyName, KeyStatus};
 use domain::limit::{Measure, Period};
@@ -312,6 +313,7 @@ pub fn config(upstream: &Upstream, spool: &Path) -> Config {
         upstream: UpstreamSettings {
             base: upstream.base_url().parse().unwrap(),
             key: Secret::new(UPSTREAM_KEY.to_owned()),
+            private: PrivateNetworks::default(),
         },
         spool: SpoolSettings { folder: spool.to_owned(), max_bytes: 1 << 30 },
         redis: None,

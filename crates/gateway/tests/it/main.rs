@@ -32,5 +32,6 @@ mod storm;
 mod streaming;
 mod streams;
 mod tls;
+mod units;
 mod upstreams;
 mod wire;

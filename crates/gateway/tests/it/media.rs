@@ -15,7 +15,7 @@ fn speech() -> Value {
 }
 
 /// A form as the official libraries write it, with `fields` after the file.
-fn form(file: &[u8], fields: &[(&str, &str)]) -> Vec<u8> {
+pub fn form(file: &[u8], fields: &[(&str, &str)]) -> Vec<u8> {
     let head = b"--b0undary\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.mp3\"\r\n\
         Content-Type: audio/mpeg\r\n\r\n";
     let mut body = [head.as_slice(), file, b"\r\n"].concat();
@@ -28,12 +28,12 @@ fn form(file: &[u8], fields: &[(&str, &str)]) -> Vec<u8> {
     body
 }
 
-async fn transcribe(gateway: &TestGateway, body: Vec<u8>) -> Response {
+pub async fn transcribe(gateway: &TestGateway, body: Vec<u8>) -> Response {
     let request = gateway.post("/v1/audio/transcriptions").bearer_auth(&gateway.key.secret).body(body);
     request.header("content-type", "multipart/form-data; boundary=b0undary").send().await.unwrap()
 }
 
-async fn error_of(response: Response, status: u16) -> Value {
+pub async fn error_of(response: Response, status: u16) -> Value {
     assert_eq!(response.status(), status, "{response:?}");
     response.json::<Value>().await.unwrap()["error"].take()
 }

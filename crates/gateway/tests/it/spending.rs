@@ -143,7 +143,7 @@ async fn what_nobody_can_bound_is_refused_to_who_has_a_limit(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "store::MIGRATOR")]
-async fn pictures_have_no_cap_that_could_be_lowered(pool: PgPool) {
+async fn one_picture_cannot_be_lowered(pool: PgPool) {
     let gateway = TestGateway::start(pool).await;
     gateway.set_limit(Subject::Key(gateway.key.id), 1_000_000).await;
     let paint = json!({ "model": "gpt-4o-mini", "prompt": "a cat" });

@@ -182,3 +182,27 @@ async fn a_row_cannot_name_other_secrets(pool: PgPool) {
         assert!(refused.unwrap_err().to_string().contains("secret_name"), "{name}");
     }
 }
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn no_request_goes_where_no_provider_can_be(pool: PgPool) {
+    let bench = Bench::new(pool).await;
+    // By its name: this machine is where the operator says it is.
+    let address = bench.second.address();
+    let named = format!("http://localhost:{}/v1", address.port());
+    sqlx::query_scalar::<_, i32>("UPDATE upstreams SET base_url = $1 WHERE name = 'second' RETURNING 1")
+        .bind(named)
+        .fetch_one(&bench.gateway.owner)
+        .await
+        .unwrap();
+    bench
+        .gateway
+        .execute("UPDATE upstreams SET base_url = 'http://169.254.169.254/v1' WHERE name = 'first'")
+        .await;
+    bench.gateway.until_enforced().await;
+    assert_eq!(bench.ask("shared").await.0, 200);
+    assert!(bench.first.received().is_empty() && bench.second.received().len() == 1);
+    bench.gateway.execute("UPDATE upstreams SET enabled = false WHERE name = 'second'").await;
+    bench.gateway.until_enforced().await;
+    let (status, body) = bench.ask("shared").await;
+    assert_eq!((status, &body["error"]["code"]), (502, &json!("upstream_failed")));
+}

@@ -1,3 +1,5 @@
+use domain::money::Price;
+
 use super::*;
 
 const WORD: &[u8] =
@@ -13,9 +15,13 @@ fn chat(usage_is_injected: bool) -> Meter {
     Meter::new(UsageDialect::Choices, usage_is_injected)
 }
 
+fn sent(tokens: u32) -> Sent {
+    Sent { tokens, audio_ms: None }
+}
+
 /// Input, cached input, output and whether that is an estimate, with 100 tokens of input by the gateway's count.
 fn consumed(meter: &Meter) -> (u32, u32, u32, bool) {
-    let Consumed { usage, estimated } = meter.consumed(100, "");
+    let Consumed { usage, estimated, .. } = meter.consumed(sent(100), Price::default().into(), "");
     (usage.input, usage.cached_input, usage.output, estimated)
 }
 
@@ -155,7 +161,14 @@ fn pictures_and_sound_are_counted_as_what_they_are() {
     assert_eq!(consumed(&whole), (3, 0, 272, false));
     let mut sound = Meter::new(UsageDialect::Speech, false);
     sound.count_bytes(&[0; 7_000]);
-    assert_eq!(sound.consumed(9, "audio/mpeg").usage, TokenUsage { input: 9, cached_input: 0, output: 10 });
+    let consumed_of = |tariff: Tariff| sound.consumed(sent(9), tariff, "audio/mpeg");
+    assert_eq!(
+        consumed_of(Price::default().into()).usage,
+        TokenUsage { input: 9, cached_input: 0, output: 10 }
+    );
+    let by_second = Tariff { second: Some(7), ..Tariff::default() };
+    let Consumed { usage, units, estimated } = consumed_of(by_second);
+    assert_eq!((usage, units.audio_ms, estimated), (TokenUsage::default(), Some(438), true));
     let done = r#"{"type":"speech.audio.done","usage":{"input_tokens":3,"output_tokens":40}}"#;
     let (meter, fates) =
         read_all(UsageDialect::Speech, &[r#"{"type":"speech.audio.delta","audio":"AAAA"}"#, done]);
