@@ -23,6 +23,8 @@ use tokio::sync::watch;
 pub use self::clock::Clock;
 pub use self::feed::{Feed, Name};
 pub use self::set::Known;
+#[cfg(test)]
+pub(crate) use self::set::known_for_tests;
 use self::set::{Account, Group, Set};
 use crate::limits::Terms;
 

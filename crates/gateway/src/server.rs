@@ -15,6 +15,7 @@ use crate::edge::tls::{Certificate, CertificateError};
 use crate::edge::{self, Stop};
 use crate::limits::Limits;
 use crate::metering::journal::Journal;
+use crate::metering::refusals::Refusals;
 use crate::metering::writer::Writer;
 use crate::metrics::{self, Metrics, Sources};
 use crate::policy::{Feed, Name, Policy};
@@ -64,6 +65,8 @@ pub struct Gateway {
     spool_done: CancellationToken,
     edge: JoinHandle<()>,
     writer: JoinHandle<()>,
+    /// Writes refusals down.
+    keeping: JoinHandle<()>,
     tending: JoinHandle<()>,
     feeding: JoinHandle<()>,
     /// What ends with the gateway: readers of metrics, followers of the certificate and the shares, givers of leases.
@@ -101,12 +104,14 @@ impl Gateway {
         let returning = tokio::spawn(leases.clone().return_idle(policy.clone()));
         let sharing = tokio::spawn(leases.rates().clone().follow());
         let recalled = tokio::spawn(leases.clone().follow_recalls());
+        let refusals = Arc::new(Refusals::new(counts.clone()));
         let state = Arc::new(State {
             prefix: config.prefix,
             aliases: config.aliases,
             pepper: config.pepper,
             policy,
             journal,
+            refusals: refusals.clone(),
             upstreams,
             edge: config.edge,
             metrics: counts,
@@ -119,6 +124,7 @@ impl Gateway {
             metrics_address,
             helpers: reading.into_iter().chain(following).chain([returning, sharing, recalled]).collect(),
             drain: limits.drain,
+            keeping: tokio::spawn(refusals.run(pool.clone(), closing.clone())),
             writer: tokio::spawn(
                 Writer::new(pool, records, spool.clone(), leases.clone(), closing.clone()).run(left),
             ),
@@ -165,6 +171,9 @@ impl Gateway {
                 requests,
                 "the database did not take the last usage records in time; they stay in the spool and are sent at the next start"
             );
+        }
+        if timeout_at(end, &mut self.keeping).await.is_err() {
+            self.keeping.abort();
         }
         // What is in use by records the database has not got stays reserved until they are there.
         let giving_back = async {

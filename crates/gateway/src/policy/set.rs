@@ -205,6 +205,12 @@ impl Known {
     }
 }
 
+/// A key that may do anything.
+#[cfg(test)]
+pub(crate) fn known_for_tests() -> Known {
+    Known::from_row(tests::row(7, 1, domain::key::KeyStatus::Enabled))
+}
+
 fn permissions(names: Option<Vec<String>>) -> Allow<Permission> {
     names.map_or(Allow::Any, |names| Allow::Only(names.iter().map(|name| Permission::new(name)).collect()))
 }
@@ -238,7 +244,7 @@ mod tests {
         uuid::Uuid::from_bytes([n; 16])
     }
 
-    fn row(key: u8, digest: u8, status: KeyStatus) -> SecretRow {
+    pub(super) fn row(key: u8, digest: u8, status: KeyStatus) -> SecretRow {
         SecretRow {
             digest: vec![digest; 32],
             public_id: format!("public{digest}"),

@@ -14,6 +14,7 @@ mod edge;
 mod failures;
 mod happy;
 mod harness;
+mod kept;
 mod limits;
 mod media;
 mod metrics;
