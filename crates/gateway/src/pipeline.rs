@@ -156,7 +156,7 @@ async fn decide_and_serve(
         Presented::Secret(secret) => state.pepper.digest(&secret),
         Presented::Nothing => return Err(without_key(state, arrival, Credential::NotASecret).into()),
     };
-    let Some(standing) = state.policy.find(&digest)? else {
+    let Some(standing) = state.policy.find_or_ask(&digest).await? else {
         return Err(without_key(state, arrival, Credential::Unknown).into());
     };
     let key = standing.known.clone();
@@ -239,7 +239,7 @@ async fn admit(
     digest: Digest,
     prompt: Option<(&mut Prompt, UsageDialect)>,
 ) -> Result<Admitted, Refusal> {
-    let standing = state.policy.find(&digest)?.ok_or(Refusal::InvalidApiKey)?;
+    let standing = state.policy.find_or_ask(&digest).await?.ok_or(Refusal::InvalidApiKey)?;
     // Before anything is taken of a limit: while an earlier run's usage is replayed, its leases are not this run's yet.
     if state.journal.intake() != Intake::Open {
         return Err(Refusal::Overloaded);

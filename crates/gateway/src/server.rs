@@ -88,7 +88,8 @@ impl Gateway {
             Some(address) => Some(listen(address).await?),
             None => None,
         };
-        let policy = Arc::new(Policy::new(limits.staleness));
+        let policy = Policy::new(limits.staleness).holding(limits.keys, pool.clone(), limits.look_ups);
+        let policy = Arc::new(policy);
         let leases = Arc::new(Limits::new(pool.clone(), spool.gateway_id()));
         let name = Name { id: spool.gateway_id(), name: config.name };
         let feed =

@@ -1,5 +1,8 @@
 //! The set of known secrets, accounts, groups and models, and how changes go into it.
 
+mod filter;
+mod partial;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -14,6 +17,9 @@ use store::models::Model;
 use store::policy::{AccountRow, GroupRow, LimitRow, SecretRow};
 use time::OffsetDateTime;
 
+pub(super) use self::filter::Filter;
+pub(super) use self::partial::Asked;
+use self::partial::Partial;
 use super::Standing;
 use super::digests::ByDigest;
 use crate::limits::Terms;
@@ -72,6 +78,8 @@ pub(super) struct Set {
     pub(super) models: BTreeMap<String, Arc<Model>>,
     /// Other names of models.
     aliases: HashMap<String, Arc<Model>>,
+    /// Set where it does not hold every secret.
+    partial: Option<Box<Partial>>,
 }
 
 /// Rows that replace what the set says about the ids they were asked for.
@@ -112,13 +120,19 @@ impl Set {
         for group in update.groups {
             self.groups.insert(group.id, Arc::new(Group { policy: group_policy(group), limits: Vec::new() }));
         }
+        let mut gone = Digests::new();
         for key in update.keys {
             for digest in self.keys.remove(&key).unwrap_or_default() {
                 self.secrets.remove(&digest);
+                gone.push(digest);
             }
             self.limits.remove(&key);
         }
-        for row in update.secrets {
+        let secrets = match &mut self.partial {
+            Some(partial) => partial.renew(&gone, update.secrets),
+            None => update.secrets,
+        };
+        for row in secrets {
             self.insert(row);
         }
         for row in update.limits {
@@ -147,6 +161,8 @@ impl Set {
         let LimitRow { id, measure, amount, used_up, ends_at, .. } = row;
         let terms = |kind| Terms { id, kind, measure, amount, used_up, ends_at };
         match (row.key_id, row.group_id) {
+            // Looked up together with its key.
+            (Some(key), _) if self.partial.is_some() && !self.keys.contains_key(&key) => {}
             (Some(key), _) => {
                 let kind = match row.measure {
                     Measure::Cost => LimitKind::Cost,
@@ -240,7 +256,7 @@ mod tests {
 
     use super::*;
 
-    fn id(n: u8) -> uuid::Uuid {
+    pub(super) fn id(n: u8) -> uuid::Uuid {
         uuid::Uuid::from_bytes([n; 16])
     }
 
@@ -264,7 +280,7 @@ mod tests {
         }
     }
 
-    fn with_account() -> Set {
+    pub(super) fn with_account() -> Set {
         let mut set = Set::default();
         set.apply(Update {
             version: 1,
