@@ -161,8 +161,7 @@ async fn look_ups_beyond_their_budget_are_a_503_and_never_a_401(pool: PgPool) {
 async fn a_running_stream_keeps_its_key_in_memory_and_ends_with_it(pool: PgPool) {
     let (gateway, keys, _cable) = crowded(pool, 500).await;
     let first = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\n";
-    let stream = Answer::whole(200, "text/event-stream", "").in_steps([Step::send(first), Step::Hang]);
-    gateway.upstream.enqueue(stream);
+    gateway.upstream.enqueue(Answer::events([Step::send(first), Step::Hang]));
     let prompt =
         json!({ "model": "gpt-4o-mini", "stream": true, "messages": [{ "role": "user", "content": "hi" }] });
     let response = gateway.chat(&prompt).send().await.unwrap();

@@ -9,12 +9,16 @@ use crate::limits::{self, Subject, Terms};
 use crate::usage::{self, tests::record};
 use crate::{housekeeping, keys};
 
+fn now() -> OffsetDateTime {
+    std::time::SystemTime::now().into()
+}
+
 fn refusal(key: KeyId) -> NewRefusal {
     NewRefusal {
         id: RequestId(crate::new_id()),
         key_id: key,
         public_id: "public".into(),
-        at: OffsetDateTime::now_utc(),
+        at: now(),
         code: "ip_not_allowed",
         rule: "address",
         limit: None,
@@ -161,7 +165,7 @@ async fn roles_reach_the_tables_in_their_own_ways_only(pool: PgPool) {
 async fn everything_goes_after_seven_days(pool: PgPool) {
     let s = setting(pool).await;
     let at = |days: i64| {
-        let at = OffsetDateTime::now_utc() - time::Duration::days(days);
+        let at = now() - time::Duration::days(days);
         let seconds = u64::try_from(at.unix_timestamp()).unwrap();
         let stamp = uuid::Timestamp::from_unix(uuid::NoContext, seconds, 0);
         NewRefusal { id: RequestId(uuid::Uuid::new_v7(stamp)), at, ..refusal(s.key) }

@@ -48,7 +48,9 @@ impl Partial {
 
     /// A change of keys: of the rows as they are now, those that are to be held again. `gone` were held before.
     pub(super) fn renew(&mut self, gone: &[Digest], rows: Vec<SecretRow>) -> Vec<SecretRow> {
-        gone.iter().for_each(|digest| self.add_nothing(*digest));
+        for digest in gone {
+            self.add_nothing(*digest);
+        }
         let mut held = Vec::new();
         for row in rows {
             let Ok(digest) = <[u8; 32]>::try_from(row.digest.as_slice()) else { continue };
@@ -122,7 +124,9 @@ impl Set {
             partial.order.push_back(digest);
             self.limits.remove(&row.key_id);
             self.insert(row);
-            limits.into_iter().for_each(|limit| self.insert_limit(limit));
+            for limit in limits {
+                self.insert_limit(limit);
+            }
             self.make_room();
         }
         true
