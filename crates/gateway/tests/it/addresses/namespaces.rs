@@ -59,17 +59,17 @@ impl Namespaces {
         let name = self.name(from);
         let (here, there) = (format!("{name}h"), format!("{name}t"));
         let inside = ["netns", "exec", &name, "ip"];
-        let address =
-            |end| (format!("{}/30", self.v4_of(from, end)), format!("{}/64", self.v6_of(from, end.into())));
-        let ((v4_here, v6_here), (v4_there, v6_there)) = (address(1), address(2));
+        let v4 = |end| format!("{}/30", self.v4_of(from, end));
+        let v6 = |end| format!("{}/64", self.v6_of(from, end));
         ip(&["netns", "add", &name])?;
         ip(&["link", "add", &here, "type", "veth", "peer", "name", &there, "netns", &name])?;
-        ip(&["address", "add", &v4_here, "dev", &here])?;
-        ip(&["-6", "address", "add", &v6_here, "dev", &here, "nodad"])?;
+        ip(&["address", "add", &v4(1), "dev", &here])?;
+        ip(&["-6", "address", "add", &v6(1), "dev", &here, "nodad"])?;
         ip(&["link", "set", &here, "up"])?;
+        let (v4, v6) = (v4(2), v6(2));
         for rest in [
-            ["address", "add", &v4_there, "dev", &there, "scope", "global"].as_slice(),
-            &["-6", "address", "add", &v6_there, "dev", &there, "nodad"],
+            ["address", "add", &v4, "dev", &there, "scope", "global"].as_slice(),
+            &["-6", "address", "add", &v6, "dev", &there, "nodad"],
             &["link", "set", &there, "up"],
         ] {
             ip(&[inside.as_slice(), rest].concat())?;

@@ -64,7 +64,8 @@ impl Cable {
         let options = options.ssl_mode(PgSslMode::Disable).application_name(NAME);
         PgPoolOptions::new()
             .max_connections(6)
-            .acquire_timeout(std::time::Duration::from_secs(1))
+            // Passwords take their time in a debug build, and several connections are made at once.
+            .acquire_timeout(std::time::Duration::from_secs(5))
             .after_connect(|connection, _| {
                 Box::pin(async move {
                     sqlx::Executor::execute(connection, "SET ROLE latchkey_gateway").await.map(|_| ())
