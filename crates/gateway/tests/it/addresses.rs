@@ -83,7 +83,7 @@ async fn check<F: Future<Output = u16>>(
             let Places { inside, outside, proxy } = addresses;
             let header = header.replace("PROXY", &proxy.to_string());
             let header = header.replace("OUT", &outside.to_string()).replace("IN", &inside.to_string());
-            head += &format!("{header}\r\n");
+            head.extend([header.as_str(), "\r\n"]);
         }
         head += "connection: close\r\n\r\n";
         let wanted = if *is_allowed { 200 } else { 403 };
