@@ -209,6 +209,38 @@ impl Refusal {
         }
     }
 
+    /// Which rule or limit said no: what a kept refusal calls it.
+    pub const fn rule(&self) -> &'static str {
+        match self {
+            Self::HttpsRequired => "transport",
+            Self::InvalidApiKey => "secret",
+            Self::KeyDisabled => "status",
+            Self::KeyExpired => "expiry",
+            Self::IpNotAllowed => "address",
+            Self::AccountInactive | Self::GroupArchived | Self::BillingInactive => "account",
+            Self::InsufficientPermissions => "permission",
+            Self::ModelNotAllowed { .. } | Self::ModelNotFound { .. } => "model",
+            Self::RateLimitExceeded { .. } => "requests_per_minute",
+            Self::InsufficientBalance => "balance",
+            Self::LimitReached(reached) => match reached.kind {
+                LimitKind::Cost => "cost",
+                LimitKind::Tokens => "tokens",
+                LimitKind::Group => "group_budget",
+                LimitKind::Balance => "balance",
+            },
+            Self::InvalidRequest { .. }
+            | Self::PathNotFound
+            | Self::MethodNotAllowed
+            | Self::RequestTimeout
+            | Self::BodyTooLarge { .. }
+            | Self::UnsupportedMediaType { .. }
+            | Self::HeadersTooLarge
+            | Self::UriTooLong => "request",
+            Self::PolicyUnavailable | Self::Overloaded => "service",
+            Self::UpstreamFailed | Self::UpstreamTimeout => "upstream",
+        }
+    }
+
     /// The sentence for the developer. `prefix` is this service's, so that a foreign key explains itself.
     pub fn message(&self, prefix: &KeyPrefix) -> String {
         match self {

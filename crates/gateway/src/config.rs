@@ -25,6 +25,10 @@ use crate::router::Aliases;
 /// A smaller spool would be full before anybody could read the warning.
 const MIN_SPOOL_BYTES: u64 = 16 * 1024 * 1024;
 
+/// Fewer would be looked up again and again.
+const MIN_KEYS: u64 = 1_000;
+const DEFAULT_KEYS: usize = 2_000_000;
+
 /// Authenticates, decides, forwards, streams and meters every request to your model providers.
 ///
 /// Secrets are best given as files: each variable that holds one can be replaced by the same name with _FILE.
@@ -89,6 +93,9 @@ pub struct Args {
     /// File that holds REDIS_URL
     #[arg(long, env = "REDIS_URL_FILE", value_name = "FILE")]
     redis_url_file: Option<OsString>,
+    /// API keys held in memory, at some 250 bytes each; of more, those in use are, and others are looked up
+    #[arg(long, env = "MAX_KEYS_IN_MEMORY", default_value = "2000000", value_name = "NUMBER")]
+    max_keys_in_memory: String,
     /// How log lines are written
     #[arg(long, env = "LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
     log_format: String,
@@ -151,7 +158,7 @@ impl Redis {
     }
 }
 
-/// Bounds of time and number. Not settings: an operator has no better figures, but tests have.
+/// Bounds of time and number. But for `keys` no settings: an operator has no better figures, but tests have.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Connections served at once.
@@ -182,6 +189,10 @@ pub struct Limits {
     pub answer: Duration,
     /// Between two events of a stream.
     pub stream_idle: Duration,
+    /// Secrets held in memory; of more, those in use are, and the others are looked up.
+    pub keys: usize,
+    /// Such look-ups in a second.
+    pub look_ups: u32,
     /// How old the policy may get while the database is away.
     pub staleness: Duration,
     /// Between two looks at the policy version.
@@ -209,6 +220,8 @@ impl Default for Limits {
             connect: Duration::from_secs(5),
             answer: Duration::from_mins(5),
             stream_idle: Duration::from_mins(2),
+            keys: DEFAULT_KEYS,
+            look_ups: 500,
             staleness: Duration::from_secs(30),
             poll: Duration::from_secs(1),
             unsettled: 65_536,
@@ -275,6 +288,7 @@ impl Config {
         let folder = check.folder("SPOOL_DIR", args.spool_dir);
         let max_bytes = check.bytes("SPOOL_MAX_BYTES", &args.spool_max_bytes, MIN_SPOOL_BYTES);
         let redis = check.redis("REDIS_URL", args.redis_url, args.redis_url_file);
+        let keys = check.at_least("MAX_KEYS_IN_MEMORY", &args.max_keys_in_memory, MIN_KEYS);
         let logs = check.logs(&args.log_format, args.rust_log);
         let config = (|| {
             Some(Self {
@@ -290,7 +304,7 @@ impl Config {
                 secrets: secret::secret_called,
                 logs: logs?,
                 edge: edge?,
-                limits: Limits::default(),
+                limits: Limits { keys: usize::try_from(keys?).unwrap_or(usize::MAX), ..Limits::default() },
             })
         })();
         check.finish(config)

@@ -145,7 +145,7 @@ impl Door {
         let address = peer.ip().to_canonical();
         let is_proxy = self.state.edge.proxies.contains(address);
         let peer = Peer { address, is_proxy, is_encrypted: socket.is_encrypted() };
-        let conversation = Conversation::new(*limits);
+        let conversation = Conversation::new(limits);
         let (socket, refusal) = self.converse(socket, peer, &conversation).await;
         let Some(socket) = socket else { return };
         let last = refusal.map(|refusal| self.last_word(&refusal)).unwrap_or_default();

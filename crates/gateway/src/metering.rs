@@ -2,5 +2,6 @@
 
 pub mod estimate;
 pub mod journal;
+pub mod refusals;
 pub mod reported;
 pub mod writer;

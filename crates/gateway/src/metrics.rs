@@ -38,6 +38,7 @@ pub struct Metrics {
     in_flight: Gauge,
     connections: Gauge,
     refused: Family<Reason, Counter>,
+    refusals_dropped: Counter,
     live: Live,
 }
 
@@ -123,6 +124,7 @@ impl Metrics {
             in_flight: Gauge::default(),
             connections: Gauge::default(),
             refused: Family::default(),
+            refusals_dropped: Counter::default(),
             live: Live::default(),
         };
         metrics.register();
@@ -148,6 +150,8 @@ impl Metrics {
         registry.register("in_flight_requests", "Requests being served", self.in_flight.clone());
         registry.register("connections", "Connections being served", self.connections.clone());
         registry.register("refused_connections", "Connections not served, by reason", self.refused.clone());
+        let help = "Refusals that found no room in memory and will not be shown";
+        registry.register("dropped_refusals", help, self.refusals_dropped.clone());
         let help = "Since the policy was last known to be in force; 0 before it is loaded, when it is not fresh either";
         registry.register_with_unit("policy_age", help, Unit::Seconds, live.policy_age.clone());
         registry.register("policy_version", "The policy version in force", live.policy_version.clone());
@@ -216,6 +220,16 @@ impl Metrics {
     /// Counts a connection that was not served. The reason is one of a few fixed words.
     pub fn refused_connection(&self, reason: &'static str) {
         self.refused.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// Counts a refusal that is not written down.
+    pub fn refusal_dropped(&self) {
+        self.refusals_dropped.inc();
+    }
+
+    /// How many refusals were not written down.
+    pub fn refusals_dropped(&self) -> u64 {
+        self.refusals_dropped.get()
     }
 
     /// Everything as `OpenMetrics` text, with how `policy`, `journal` and `rates` stand now.

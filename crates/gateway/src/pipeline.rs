@@ -33,8 +33,9 @@ use crate::credential::{self, Presented};
 use crate::limits::Reservation;
 use crate::limits::rates::Slot;
 use crate::metering::journal::{Entry, Opening};
+use crate::metering::refusals;
 use crate::metrics::Waits;
-use crate::policy::Standing;
+use crate::policy::{Known, Standing};
 use crate::prompt::{self, Prompt};
 use crate::refusal;
 use crate::router::{self, ErrorDialect, Forwarded, Guard, Own, Probe, Route, Served, Target, UsageDialect};
@@ -75,16 +76,18 @@ struct Arrival {
     waits: Waits,
 }
 
-/// Where a request that was refused had got to, for the log.
+/// Where a request that was refused had got to.
 struct Refused {
     refusal: Refusal,
-    key: Option<Box<str>>,
+    known: Option<Arc<Known>>,
+    /// The model it named.
+    model: Option<Box<str>>,
     allow: Option<&'static str>,
 }
 
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
-        Self { refusal, key: None, allow: None }
+        Self { refusal, known: None, model: None, allow: None }
     }
 }
 
@@ -153,19 +156,20 @@ async fn decide_and_serve(
         Presented::Secret(secret) => state.pepper.digest(&secret),
         Presented::Nothing => return Err(without_key(state, arrival, Credential::NotASecret).into()),
     };
-    let Some(standing) = state.policy.find(&digest)? else {
+    let Some(standing) = state.policy.find_or_ask(&digest).await? else {
         return Err(without_key(state, arrival, Credential::Unknown).into());
     };
     let key = standing.known.clone();
     state.metrics.key_used(&key.public_id);
-    let known = |refusal| Refused { refusal, key: Some(key.public_id.clone()), allow: None };
+    let of_key = |refused: Refused| Refused { known: Some(key.clone()), ..refused };
+    let known = |refusal: Refusal| of_key(refusal.into());
     match target {
         Target::Route(route, tail) => match route.served {
             Served::Here(own) => serve_here(state, arrival, route, own, &tail, digest).await.map_err(known),
             Served::Upstream(forwarded) => {
                 screen(state, arrival, &standing, route.permission(), &decision::STEPS[..8])
                     .map_err(known)?;
-                serve_upstream(state, arrival, parts, body, (route, forwarded), digest).await.map_err(known)
+                serve_upstream(state, arrival, parts, body, (route, forwarded), digest).await.map_err(of_key)
             }
         },
         Target::OtherMethod(route) => {
@@ -205,13 +209,15 @@ async fn serve_upstream(
     body: &mut Incoming,
     (route, forwarded): (&'static Route, Forwarded),
     digest: Digest,
-) -> Result<Response<AnswerBody>, Refusal> {
+) -> Result<Response<AnswerBody>, Refused> {
     require_type(&parts.headers, prompt::content_type(forwarded.body))?;
     let receiving = receive::receive(body, prompt::max_bytes(forwarded.body), &state.limits);
     let bytes = arrival.waits.during(receiving).await?;
     let mut prompt = Prompt::read(bytes, forwarded, parts.headers.get(header::CONTENT_TYPE)).await?;
     // A body takes time to arrive, so the key is looked up again: the decision is made on what is true now.
-    let admitted = admit(state, arrival, route, digest, Some((&mut prompt, forwarded.usage))).await?;
+    let admitted = admit(state, arrival, route, digest, Some((&mut prompt, forwarded.usage))).await;
+    let of_model = |refusal: Refusal| Refused { model: Some(prompt.model().into()), ..refusal.into() };
+    let admitted = admitted.map_err(of_model)?;
     let way = forward::Way {
         id: arrival.id,
         waits: &arrival.waits,
@@ -233,7 +239,7 @@ async fn admit(
     digest: Digest,
     prompt: Option<(&mut Prompt, UsageDialect)>,
 ) -> Result<Admitted, Refusal> {
-    let standing = state.policy.find(&digest)?.ok_or(Refusal::InvalidApiKey)?;
+    let standing = state.policy.find_or_ask(&digest).await?.ok_or(Refusal::InvalidApiKey)?;
     // Before anything is taken of a limit: while an earlier run's usage is replayed, its leases are not this run's yet.
     if state.journal.intake() != Intake::Open {
         return Err(Refusal::Overloaded);
@@ -340,11 +346,13 @@ fn refuse(
     refused: &Refused,
     errors: ErrorDialect,
 ) -> Response<AnswerBody> {
-    let Refused { refusal, key, allow } = refused;
+    let Refused { refusal, known, model, allow } = refused;
     let (request_id, code, status) = (arrival.id, refusal.code(), refusal.status());
     // Never the path itself: it is the client's text, and people put keys into base URLs.
-    if let Some(key) = key {
-        tracing::info!(%request_id, %key, code, status, route, "refused");
+    if let Some(known) = known {
+        tracing::info!(%request_id, key = %known.public_id, code, status, route, "refused");
+        let (client, at, model) = (arrival.client, state.policy.now(), model.as_deref());
+        state.refusals.note(refusals::Refused { id: request_id, known, refusal, client, at, model });
     } else {
         // Anybody can send a wrong key as often as he likes; that must not fill the log.
         tracing::debug!(%request_id, code, status, client = %arrival.client, "refused");

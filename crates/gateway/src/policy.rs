@@ -3,6 +3,7 @@
 //! Reading costs a lock that nobody holds for long and no database. A miss in a complete and fresh set is an answer;
 //! a set that is missing or too old gives none.
 
+mod asking;
 mod clock;
 mod digests;
 mod feed;
@@ -16,14 +17,18 @@ use domain::LimitId;
 use domain::decision::{self, Billing, Credential, Demand, Facts, SecretState, Step};
 use domain::refusal::Refusal;
 use domain::secret::Digest;
+use store::PgPool;
 use store::models::Model;
 use time::OffsetDateTime;
 use tokio::sync::watch;
 
+use self::asking::Asking;
 pub use self::clock::Clock;
 pub use self::feed::{Feed, Name};
 pub use self::set::Known;
-use self::set::{Account, Group, Set};
+#[cfg(test)]
+pub(crate) use self::set::known_for_tests;
+use self::set::{Account, Asked, Group, Set};
 use crate::limits::Terms;
 
 /// The policy in force.
@@ -36,6 +41,9 @@ pub struct Policy {
     usable_until: AtomicU64,
     staleness: Duration,
     changed: watch::Sender<()>,
+    /// Secrets it may hold.
+    most: usize,
+    asking: Option<Asking>,
 }
 
 /// What is known about a secret at one moment.
@@ -112,7 +120,15 @@ impl Policy {
             usable_until: AtomicU64::new(0),
             staleness,
             changed: watch::Sender::new(()),
+            most: usize::MAX,
+            asking: None,
         }
+    }
+
+    /// Holds at most so many secrets and looks others up in this database, at most so many a second.
+    #[must_use]
+    pub fn holding(self, most: usize, pool: PgPool, look_ups: u32) -> Self {
+        Self { most, asking: Some(Asking::new(pool, look_ups)), ..self }
     }
 
     /// The database's time.
@@ -145,12 +161,22 @@ impl Policy {
         (now + self.staleness).saturating_sub(Duration::from_millis(usable_until))
     }
 
-    /// What is known about a secret; `None` is a certain "nothing".
+    /// Whether it holds every secret there is.
+    pub fn is_complete(&self) -> bool {
+        self.read().is_complete()
+    }
+
+    /// What is known about a secret; `None` is a certain "nothing". `Overloaded` where the database would have to be
+    /// asked: [`Policy::find_or_ask`] does that.
     pub fn find(&self, digest: &Digest) -> Result<Option<Standing>, Refusal> {
         if !self.is_fresh() {
             return Err(Refusal::PolicyUnavailable);
         }
-        self.read().find(digest)
+        let set = self.read();
+        match set.find(digest)? {
+            None if set.must_ask(digest) => Err(Refusal::Overloaded),
+            found => Ok(found),
+        }
     }
 
     /// Whether any key has a limit of requests per minute.
@@ -208,8 +234,17 @@ impl Policy {
     }
 
     fn change(&self, change: impl FnOnce(&mut Set)) {
-        change(&mut self.set.write().unwrap_or_else(PoisonError::into_inner));
+        {
+            let mut set = self.set.write().unwrap_or_else(PoisonError::into_inner);
+            change(&mut set);
+            set.bound(self.most);
+        }
         self.changed.send_replace(());
+    }
+
+    /// Takes in what was looked up, if it is not too old. Nothing has changed by that, so nobody is told.
+    fn take_in(&self, asked: Asked) {
+        self.set.write().unwrap_or_else(PoisonError::into_inner).take_in(asked);
     }
 
     /// The set was known to be in force at `moment`.

@@ -16,6 +16,7 @@ use crate::edge::{self, Stop};
 use crate::limits::Limits;
 use crate::limits::rates::Rates;
 use crate::metering::journal::Journal;
+use crate::metering::refusals::Refusals;
 use crate::metering::writer::Writer;
 use crate::metrics::{self, Metrics, Sources};
 use crate::policy::{Feed, Name, Policy};
@@ -65,6 +66,8 @@ pub struct Gateway {
     spool_done: CancellationToken,
     edge: JoinHandle<()>,
     writer: JoinHandle<()>,
+    /// Writes refusals down.
+    keeping: JoinHandle<()>,
     tending: JoinHandle<()>,
     feeding: JoinHandle<()>,
     /// What ends with the gateway: readers of metrics, followers of the certificate and the shares, givers of leases.
@@ -86,7 +89,8 @@ impl Gateway {
             Some(address) => Some(listen(address).await?),
             None => None,
         };
-        let policy = Arc::new(Policy::new(limits.staleness));
+        let policy = Policy::new(limits.staleness).holding(limits.keys, pool.clone(), limits.look_ups);
+        let policy = Arc::new(policy);
         let rates = Rates::new(pool.clone(), spool.gateway_id(), config.redis);
         let leases = Arc::new(Limits::new(pool.clone(), spool.gateway_id(), rates));
         let name = Name { id: spool.gateway_id(), name: config.name };
@@ -110,12 +114,14 @@ impl Gateway {
         let linking = tokio::spawn(leases.rates().clone().keep_link());
         let recalled = tokio::spawn(leases.clone().follow_recalls());
         let filling = tokio::spawn(leases.clone().fill_up(policy.clone()));
+        let refusals = Arc::new(Refusals::new(counts.clone()));
         let state = Arc::new(State {
             prefix: config.prefix,
             aliases: config.aliases,
             pepper: config.pepper,
             policy,
             journal,
+            refusals: refusals.clone(),
             upstreams,
             edge: config.edge,
             metrics: counts,
@@ -132,6 +138,7 @@ impl Gateway {
                 .chain([returning, sharing, linking, recalled, filling])
                 .collect(),
             drain: limits.drain,
+            keeping: tokio::spawn(refusals.run(pool.clone(), closing.clone())),
             writer: tokio::spawn(
                 Writer::new(pool, records, spool.clone(), leases.clone(), closing.clone()).run(left),
             ),
@@ -178,6 +185,9 @@ impl Gateway {
                 requests,
                 "the database did not take the last usage records in time; they stay in the spool and are sent at the next start"
             );
+        }
+        if timeout_at(end, &mut self.keeping).await.is_err() {
+            self.keeping.abort();
         }
         // What is in use by records the database has not got stays reserved until they are there.
         let giving_back = async {

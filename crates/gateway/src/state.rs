@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Limits};
 use crate::metering::journal::Journal;
+use crate::metering::refusals::Refusals;
 use crate::metrics::Metrics;
 use crate::policy::Policy;
 use crate::router::Aliases;
@@ -25,6 +26,8 @@ pub struct State {
     pub policy: Arc<Policy>,
     /// Where requests are booked.
     pub journal: Journal,
+    /// Where those that are refused are noted.
+    pub refusals: Arc<Refusals>,
     /// Where they go.
     pub upstreams: Arc<Upstreams>,
     /// What stands between it and its clients.

@@ -1,4 +1,4 @@
-//! Deleting what only grows: old sign-in codes, old policy changes, gateways that are gone.
+//! Deleting what only grows: old sign-in codes, policy changes and refusals, gateways that are gone.
 //!
 //! What is old is the database's to say, by its own clock; see the migration.
 
@@ -10,7 +10,7 @@ const BITE: i32 = 10_000;
 /// Deletes some of what is of no use any more and returns how much; 0 when nothing is left, or while another console
 /// is at it.
 pub async fn tidy_up(db: impl PgExecutor<'_>) -> sqlx::Result<i64> {
-    sqlx::query_scalar!(r#"SELECT tidy_up($1) AS "gone!""#, BITE).fetch_one(db).await
+    sqlx::query_scalar!(r#"SELECT tidy_up($1) + tidy_up_refusals($1) AS "gone!""#, BITE).fetch_one(db).await
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ pub mod leases;
 pub mod limits;
 pub mod models;
 pub mod policy;
+pub mod refusals;
 pub mod sessions;
 pub mod shares;
 pub mod sign_in;

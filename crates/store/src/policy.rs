@@ -2,6 +2,7 @@
 
 use domain::key::KeyStatus;
 use domain::limit::{Fit, Measure};
+use domain::secret::Digest;
 use domain::{AccountId, GroupId, KeyId, LimitId, UserId};
 use futures_util::Stream;
 use ipnet::IpNet;
@@ -145,6 +146,30 @@ pub fn stream_secrets(db: &mut PgConnection) -> impl Stream<Item = sqlx::Result<
 pub async fn find_secrets(db: impl PgExecutor<'_>, keys: &[KeyId]) -> sqlx::Result<Vec<SecretRow>> {
     let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
     query_secrets!("k.id = ANY($1)", &ids).fetch_all(db).await
+}
+
+/// One secret, if it could still matter. Read [`version`] before it.
+pub async fn find_secret(db: impl PgExecutor<'_>, digest: &Digest) -> sqlx::Result<Option<SecretRow>> {
+    query_secrets!("s.digest = $1", digest.0.as_slice()).fetch_optional(db).await
+}
+
+/// How many secrets could still matter.
+pub async fn count_secrets(db: impl PgExecutor<'_>) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM key_secrets s JOIN api_keys k ON k.id = s.key_id
+           WHERE k.status IN ('enabled', 'disabled') AND (s.ends_at IS NULL OR s.ends_at > now())"#
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// Streams the digest of every secret that could still matter. Read [`version`] before it.
+pub fn stream_digests(db: &mut PgConnection) -> impl Stream<Item = sqlx::Result<Vec<u8>>> + '_ {
+    sqlx::query_scalar!(
+        "SELECT s.digest FROM key_secrets s JOIN api_keys k ON k.id = s.key_id
+         WHERE k.status IN ('enabled', 'disabled') AND (s.ends_at IS NULL OR s.ends_at > now())"
+    )
+    .fetch(db)
 }
 
 /// What is decided about an account.

@@ -241,11 +241,30 @@ pub(crate) mod tests {
         let shown = keys::find(&mut tx, key).await.unwrap().unwrap();
         assert_eq!((shown.requests, shown.cost), (4, NanoUsd(4 * 1_234)));
         assert_eq!(shown.last_used_at, Some(batch[0].started_at));
+        // What was sent earlier and comes later is not the last use.
+        let at = |hours, client: &str| UsageRecord {
+            client: client.parse().unwrap(),
+            started_at: batch[0].started_at + time::Duration::hours(hours),
+            ..record(acme, key)
+        };
+        let [late, next] = [at(-1, "198.51.100.1"), at(1, "2001:db8::1")];
+        let last_used = async || {
+            sqlx::query!("SELECT last_used_at, host(last_address) AS address FROM key_stats")
+                .fetch_one(&pool)
+                .await
+                .map(|row| (row.last_used_at, row.address.unwrap_or_default()))
+                .unwrap()
+        };
+        assert_eq!(last_used().await, (Some(batch[0].started_at), "203.0.113.9".to_owned()));
+        settle(&mut connection, Uuid::nil(), &[late]).await.unwrap();
+        assert_eq!(last_used().await, (Some(batch[0].started_at), "203.0.113.9".to_owned()));
+        settle(&mut connection, Uuid::nil(), std::slice::from_ref(&next)).await.unwrap();
+        assert_eq!(last_used().await, (Some(next.started_at), "2001:db8::1".to_owned()));
         let ledger = sqlx::query!("SELECT count(*) AS n, sum(cost_nano)::bigint AS cost FROM usage_records")
             .fetch_one(&pool)
             .await
             .unwrap();
-        assert_eq!((ledger.n, ledger.cost), (Some(4), Some(4 * 1_234)));
+        assert_eq!((ledger.n, ledger.cost), (Some(6), Some(6 * 1_234)));
         let unit = sqlx::query!(
             "SELECT images, audio_ms, price_per_image, price_per_second FROM usage_records LIMIT 1"
         )

@@ -164,6 +164,11 @@ impl Checker {
         }
     }
 
+    pub(super) fn at_least(&mut self, name: &str, text: &str, least: u64) -> Option<u64> {
+        let number = self.parsed::<u64>(name, text, "a number")?;
+        if number >= least { Some(number) } else { self.problem(name, &format!("must be at least {least}")) }
+    }
+
     pub(super) fn key_prefix(&mut self, name: &str, text: &str) -> Option<KeyPrefix> {
         match setting::key_prefix(text) {
             Ok(prefix) => Some(prefix),

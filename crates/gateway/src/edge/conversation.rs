@@ -54,9 +54,9 @@ pub(super) enum Verdict {
 }
 
 impl Conversation {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: &Limits) -> Self {
         let state = State { phase: Phase::New, since: Instant::now(), fault: None };
-        Self { state: Arc::new(Mutex::new(state)), limits }
+        Self { state: Arc::new(Mutex::new(state)), limits: *limits }
     }
 
     /// When to look for the first time.
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn each_phase_has_its_own_limit() {
-        let conversation = Conversation::new(Limits::default());
+        let conversation = Conversation::new(&Limits::default());
         let start = Instant::now();
         assert_eq!(conversation.look(start + seconds(11)), Verdict::Over);
         conversation.heard(None);
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_dribbling_head_does_not_gain_time() {
-        let conversation = Conversation::new(Limits::default());
+        let conversation = Conversation::new(&Limits::default());
         let start = Instant::now();
         conversation.heard(None);
         let Verdict::GoOn(next) = conversation.look(start + seconds(9)) else { panic!("too early") };

@@ -245,7 +245,7 @@ impl Writer {
 }
 
 /// Whether the database will never take these rows (data exceptions and broken constraints), however long one waits.
-fn is_about_the_data(error: &StoreError) -> bool {
+pub(super) fn is_about_the_data(error: &StoreError) -> bool {
     let Some(error) = error.as_database_error() else { return false };
     error.code().is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
 }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use domain::secret::Digest;
 use futures_util::TryStreamExt;
 use store::policy::{self, Changes};
 use store::{PgConnection, PgListener, PgPool, StoreError, connect, gateways, models, upstreams};
@@ -14,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use super::Policy;
-use super::set::{Set, Update};
+use super::set::{Filter, Set, Update};
 use crate::limits::Limits;
 use crate::upstream::Upstreams;
 
@@ -204,9 +205,11 @@ impl Feed {
     /// newer comes with the next look. Accounts and groups are read last, so that no key lacks its own.
     async fn load(&self, db: &mut PgConnection) -> Result<(), StoreError> {
         let started = Instant::now();
-        let mut set = Set::default();
         let version = policy::version(&mut *db).await?;
-        {
+        let secrets = usize::try_from(policy::count_secrets(&mut *db).await?).unwrap_or(usize::MAX);
+        let is_complete = secrets <= self.policy.most;
+        let mut set = if is_complete { Set::default() } else { self.load_filter(db, secrets).await? };
+        if is_complete {
             let mut secrets = std::pin::pin!(policy::stream_secrets(db));
             while let Some(row) = secrets.try_next().await? {
                 set.insert(row);
@@ -226,11 +229,29 @@ impl Feed {
                 set.insert_limit(row);
             }
         }
-        let secrets = set.len();
+        let in_memory = set.len();
         self.policy.change(|old| *old = set);
         let took_ms = started.elapsed().as_millis();
-        tracing::info!(version, secrets, took_ms, "the policy is loaded");
+        tracing::info!(version, secrets, in_memory, took_ms, "the policy is loaded");
         Ok(())
+    }
+
+    /// A set that knows of every secret and holds none yet, where there are more than may be held.
+    async fn load_filter(&self, db: &mut PgConnection, secrets: usize) -> Result<Set, StoreError> {
+        let most = self.policy.most;
+        tracing::warn!(
+            secrets,
+            most,
+            "more secrets than MAX_KEYS_IN_MEMORY: some are looked up when they are used"
+        );
+        let mut filter = Filter::for_keys(secrets);
+        let mut digests = std::pin::pin!(policy::stream_digests(db));
+        while let Some(digest) = digests.try_next().await? {
+            if let Ok(digest) = digest.try_into() {
+                filter.add(&Digest(digest));
+            }
+        }
+        Ok(Set::partial(most, filter))
     }
 
     /// Reads what changed since `before`, or everything where the log does not reach back that far.

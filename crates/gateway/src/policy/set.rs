@@ -1,5 +1,8 @@
 //! The set of known secrets, accounts, groups and models, and how changes go into it.
 
+mod filter;
+mod partial;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -14,6 +17,9 @@ use store::models::Model;
 use store::policy::{AccountRow, GroupRow, LimitRow, SecretRow};
 use time::OffsetDateTime;
 
+pub(super) use self::filter::Filter;
+pub(super) use self::partial::Asked;
+use self::partial::Partial;
 use super::Standing;
 use super::digests::ByDigest;
 use crate::limits::Terms;
@@ -74,6 +80,8 @@ pub(super) struct Set {
     pub(super) models: BTreeMap<String, Arc<Model>>,
     /// Other names of models.
     aliases: HashMap<String, Arc<Model>>,
+    /// Set where it does not hold every secret.
+    partial: Option<Box<Partial>>,
 }
 
 /// Rows that replace what the set says about the ids they were asked for.
@@ -114,15 +122,21 @@ impl Set {
         for group in update.groups {
             self.groups.insert(group.id, Arc::new(Group { policy: group_policy(group), limits: Vec::new() }));
         }
+        let mut gone = Digests::new();
         for key in update.keys {
             for digest in self.keys.remove(&key).unwrap_or_default() {
-                let gone = self.secrets.remove(&digest);
+                let known = self.secrets.remove(&digest);
                 self.rate_limited -=
-                    usize::from(gone.is_some_and(|known| known.requests_per_minute.is_some()));
+                    usize::from(known.is_some_and(|known| known.requests_per_minute.is_some()));
+                gone.push(digest);
             }
             self.limits.remove(&key);
         }
-        for row in update.secrets {
+        let secrets = match &mut self.partial {
+            Some(partial) => partial.renew(&gone, update.secrets),
+            None => update.secrets,
+        };
+        for row in secrets {
             self.insert(row);
         }
         for row in update.limits {
@@ -154,6 +168,8 @@ impl Set {
         let LimitRow { id, measure, amount, used_up, ends_at, .. } = row;
         let terms = |kind| Terms { id, kind, measure, amount, used_up, ends_at };
         match (row.key_id, row.group_id) {
+            // Looked up together with its key.
+            (Some(key), _) if self.partial.is_some() && !self.keys.contains_key(&key) => {}
             (Some(key), _) => {
                 let kind = match row.measure {
                     Measure::Cost => LimitKind::Cost,
@@ -217,6 +233,12 @@ impl Known {
     }
 }
 
+/// A key that may do anything.
+#[cfg(test)]
+pub(crate) fn known_for_tests() -> Known {
+    Known::from_row(tests::row(7, 1, domain::key::KeyStatus::Enabled))
+}
+
 fn permissions(names: Option<Vec<String>>) -> Allow<Permission> {
     names.map_or(Allow::Any, |names| Allow::Only(names.iter().map(|name| Permission::new(name)).collect()))
 }
@@ -246,11 +268,11 @@ mod tests {
 
     use super::*;
 
-    fn id(n: u8) -> uuid::Uuid {
+    pub(super) fn id(n: u8) -> uuid::Uuid {
         uuid::Uuid::from_bytes([n; 16])
     }
 
-    fn row(key: u8, digest: u8, status: KeyStatus) -> SecretRow {
+    pub(super) fn row(key: u8, digest: u8, status: KeyStatus) -> SecretRow {
         SecretRow {
             digest: vec![digest; 32],
             public_id: format!("public{digest}"),
@@ -270,7 +292,7 @@ mod tests {
         }
     }
 
-    fn with_account() -> Set {
+    pub(super) fn with_account() -> Set {
         let mut set = Set::default();
         set.apply(Update {
             version: 1,

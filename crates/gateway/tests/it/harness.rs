@@ -301,6 +301,12 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: i
         .unwrap_or_else(|_| panic!("not in time: {what}; the last of the log:\n{}", logs::last_complaints()))
 }
 
+/// Prints past the test harness, which keeps the output of a test that passes to itself.
+pub fn report(line: &str) {
+    use std::io::Write;
+    writeln!(std::io::stderr().lock(), "{line}").unwrap();
+}
+
 /// A gateway's configuration in front of `upstream`, with its spool in `spool`.
 pub fn config(upstream: &Upstream, spool: &Path) -> Config {
     Config {

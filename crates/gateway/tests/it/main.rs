@@ -6,15 +6,20 @@
     reason = "the configuration allows these in test functions; here all of it is tests"
 )]
 
+mod addresses;
 mod canary;
 mod crash;
 mod disk;
 mod drain;
 mod edge;
 mod failures;
+mod faults;
 mod happy;
 mod harness;
+mod kept;
+mod leaving;
 mod limits;
+mod many_keys;
 mod media;
 mod metrics;
 mod origin;

@@ -8,7 +8,7 @@ use domain::key::KeyStatus;
 use serde_json::json;
 use store::PgPool;
 
-use crate::harness::{TestGateway, make_key};
+use crate::harness::{TestGateway, make_key, report};
 
 const ROUNDS: usize = 100;
 const LOAD: usize = 4;
@@ -48,12 +48,6 @@ async fn a_key_that_is_switched_off_is_refused_at_once(pool: PgPool) {
         served.load(Ordering::Relaxed)
     ));
     assert!(slowest < Duration::from_secs(5), "slower than with every notification lost: {slowest:?}");
-}
-
-/// Past the test harness, which keeps the output of a test that passes to itself.
-fn report(line: &str) {
-    use std::io::Write;
-    writeln!(std::io::stderr().lock(), "{line}").unwrap();
 }
 
 async fn keep_busy(gateway: Arc<TestGateway>, secret: String, stop: Arc<AtomicBool>, served: Arc<AtomicU64>) {
