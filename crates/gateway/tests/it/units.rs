@@ -109,7 +109,7 @@ async fn sound_is_bounded_by_its_bytes_and_charged_by_its_seconds(pool: PgPool) 
     assert_eq!(error_of(transcribe(&gateway, sound(&[])).await, 429).await["code"], "cost_limit_exceeded");
     gateway.set_limit(Subject::Key(gateway.key.id), 10 * BOUND).await;
     gateway.upstream.enqueue(heard(&json!({ "type": "duration", "seconds": 2 })));
-    let verbose = json!({ "task": "transcribe", "duration": 0.4999999618530273, "text": "One key." });
+    let verbose = json!({ "task": "transcribe", "duration": 0.4996, "text": "One key." });
     gateway.upstream.enqueue(Answer::json(200, &verbose));
     gateway.upstream.enqueue(Answer::whole(200, "text/plain", "One key."));
     for body in
