@@ -125,9 +125,7 @@ impl Set {
         let mut gone = Digests::new();
         for key in update.keys {
             for digest in self.keys.remove(&key).unwrap_or_default() {
-                let known = self.secrets.remove(&digest);
-                self.rate_limited -=
-                    usize::from(known.is_some_and(|known| known.requests_per_minute.is_some()));
+                self.forget(&digest);
                 gone.push(digest);
             }
             self.limits.remove(&key);
@@ -198,9 +196,14 @@ impl Set {
         self.models.get(name).or_else(|| self.aliases.get(name))
     }
 
-    /// Whether any key has a limit of requests per minute.
+    /// Whether any key has a limit of requests per minute, or may have: of keys that are not held that is not known.
     pub(super) fn limits_rates(&self) -> bool {
-        self.rate_limited > 0
+        self.rate_limited > 0 || self.partial.is_some()
+    }
+
+    fn forget(&mut self, digest: &Digest) {
+        let known = self.secrets.remove(digest);
+        self.rate_limited -= usize::from(known.is_some_and(|known| known.requests_per_minute.is_some()));
     }
 
     /// How many secrets it knows.

@@ -147,7 +147,7 @@ impl Set {
                 continue;
             }
             let key = known.key;
-            self.secrets.remove(&digest);
+            self.forget(&digest);
             let is_last = self.keys.get_mut(&key).is_none_or(|digests| {
                 digests.retain(|held| *held != digest);
                 digests.is_empty()
