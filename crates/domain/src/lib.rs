@@ -5,8 +5,10 @@
 #![warn(missing_docs, unreachable_pub)]
 
 pub mod base62;
+pub mod catalogue;
 pub mod client;
 pub mod decision;
+pub mod dollars;
 pub mod email;
 pub mod ids;
 pub mod key;

@@ -21,7 +21,7 @@ use time::OffsetDateTime;
 use tokio::sync::watch;
 
 pub use self::clock::Clock;
-pub use self::feed::{Feed, Name};
+pub use self::feed::{Feed, Name, Vitals};
 pub use self::set::Known;
 use self::set::{Account, Group, Set};
 use crate::limits::Terms;
