@@ -18,7 +18,7 @@ const LIST: &str = "/operator/gateways";
 const COLUMNS: &[Column] = &[
     Column { label: "Name", class: "cell-name-head", hidden: false },
     Column { label: "State", class: "cell-status", hidden: false },
-    Column { label: "Last heard", class: "", hidden: false },
+    Column { label: "Last heard", class: "cell-requests", hidden: false },
     Column { label: "Started", class: "cell-created", hidden: false },
     Column { label: "Policy", class: "", hidden: false },
     Column { label: "Spool", class: "", hidden: false },
@@ -49,7 +49,7 @@ fn Gateways(view: GatewaysView) -> impl IntoView {
             <DataTable label="Gateways" columns=COLUMNS>
                 {rows}
             </DataTable>
-            <p class="page-lead meta">
+            <p class="meta after-table">
                 "The policy is at version " <span class="number">{policy_version}</span>
                 ". A gateway that has been silent for 30 seconds refuses every request by itself."
             </p>
@@ -87,7 +87,7 @@ fn Row(gateway: GatewayRow) -> impl IntoView {
             <td role="cell" class="cell-status">
                 <State health=gateway.state />
             </td>
-            <td role="cell" data-label="Last heard">
+            <td role="cell" class="cell-requests" data-label="Last heard">
                 <TimeAgo iso=Some(gateway.heard_iso) text=gateway.heard_text />
             </td>
             <td role="cell" class="cell-created" data-label="Started">

@@ -87,7 +87,7 @@ fn Event(event: EventRow) -> impl IntoView {
                 {event.target}
             </th>
             <td role="cell" class="cell-wide">
-                <ul class="changes">{changes.collect_view()}</ul>
+                <ul class="event-changes">{changes.collect_view()}</ul>
             </td>
             <td role="cell" class="cell-who" data-label="Who">
                 {event.actor}

@@ -47,7 +47,7 @@ pub(super) async fn load_overview() -> Result<OverviewView, AppError> {
             upstreams: rows::count_two(used, "in use", upstreams.len() - used, "disabled"),
             permissions: format!("{} built in", CATALOGUE.len()),
             gateways: fleet::count(&gateways),
-            events: events.into_iter().map(|event| events::row(event, now)).collect(),
+            events: events.into_iter().map(|event| events::row(event, now, &upstreams)).collect(),
         })
     })
     .await

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::frame::{OperatorFrame, Place, State};
+use super::frame::{OperatorFrame, Place, State, Under};
 use super::upstream_form::UpstreamForm;
 use super::{FormOutcome, UpstreamRow, UpstreamsView, load_operator_upstreams};
 use crate::page::loaded;
@@ -12,7 +12,6 @@ const COLUMNS: &[Column] = &[
     Column { label: "Name", class: "cell-name-head", hidden: false },
     Column { label: "State", class: "cell-status", hidden: false },
     Column { label: "Base URL", class: "cell-wide", hidden: false },
-    Column { label: "Key in", class: "cell-wide", hidden: false },
     Column { label: "Timeout", class: "cell-number", hidden: false },
     Column { label: "Models", class: "cell-created", hidden: false },
 ];
@@ -79,10 +78,10 @@ fn Row(upstream: UpstreamRow) -> impl IntoView {
                 <State health=upstream.health />
             </td>
             <td role="cell" class="cell-wide" data-label="Base URL">
-                <code class="mono">{upstream.base_url}</code>
-            </td>
-            <td role="cell" class="cell-wide" data-label="Key in">
-                <code class="mono">{upstream.secret_name}</code>
+                <div>
+                    <code class="mono">{upstream.base_url}</code>
+                    <Under text=format!("its key in {}", upstream.secret_name) />
+                </div>
             </td>
             <td role="cell" class="cell-number" data-label="Timeout">
                 {upstream.timeout}

@@ -89,7 +89,7 @@ pub fn model(typed: &ModelTyped, ways: &[WayField]) -> Result<models::Setup, Err
     let aliases = judge.take("aliases", aliases(&typed.id, &typed.aliases));
     let same_or = |name: &str| if name.is_empty() { typed.id.clone() } else { name.to_owned() };
     let upstream_model = judge.take("upstream_model", upstream_name(same_or(&typed.upstream_model)));
-    let price = price(&mut judge, typed);
+    let price = price(typed).map_err(|errors| judge.0.extend(errors)).ok();
     let context_window = judge.take("context_window", optional_tokens(&typed.context_window));
     let max_output = judge.take("max_output", tokens(&typed.max_output));
     if let (Some(Some(window)), Some(most)) = (context_window, max_output)
@@ -116,15 +116,16 @@ pub fn model(typed: &ModelTyped, ways: &[WayField]) -> Result<models::Setup, Err
 }
 
 /// All three prices, or none.
-fn price(judge: &mut Judge, typed: &ModelTyped) -> Option<Option<Price>> {
+fn price(typed: &ModelTyped) -> Result<Option<Price>, Errors> {
     let fields = [
         ("input_price", &typed.input_price),
         ("cached_input_price", &typed.cached_input_price),
         ("output_price", &typed.output_price),
     ];
     if fields.iter().all(|(_, text)| text.is_empty()) {
-        return Some(None);
+        return Ok(None);
     }
+    let mut judge = Judge::default();
     let prices = fields.map(|(field, text)| {
         let read = if text.is_empty() {
             Err("Give all three prices, or none where they are unknown. Nothing to pay is 0".to_owned())
@@ -134,8 +135,8 @@ fn price(judge: &mut Judge, typed: &ModelTyped) -> Option<Option<Price>> {
         judge.take(field, read)
     });
     match prices {
-        [Some(input), Some(cached_input), Some(output)] => Some(Some(Price { input, cached_input, output })),
-        _ => None,
+        [Some(input), Some(cached_input), Some(output)] => Ok(Some(Price { input, cached_input, output })),
+        _ => Err(judge.0),
     }
 }
 

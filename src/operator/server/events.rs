@@ -3,13 +3,14 @@
 use domain::dollars::write_price;
 use serde_json::{Map, Value};
 use store::operator::events::OperatorEvent;
+use store::operator::upstreams::Upstream;
 use time::OffsetDateTime;
 
 use crate::operator::{Change, EventRow};
 use crate::server::text;
 
-/// One line of the log.
-pub fn row(event: OperatorEvent, now: OffsetDateTime) -> EventRow {
+/// One line of the log. `upstreams` are there for their names.
+pub fn row(event: OperatorEvent, now: OffsetDateTime, upstreams: &[Upstream]) -> EventRow {
     EventRow {
         at_iso: text::iso(event.at),
         at_text: text::ago(event.at, now),
@@ -17,7 +18,7 @@ pub fn row(event: OperatorEvent, now: OffsetDateTime) -> EventRow {
         actor: event.actor,
         act: act(&event.action).to_owned(),
         target: event.target,
-        changes: changes(event.before.as_ref(), event.after.as_ref()),
+        changes: changes(event.before.as_ref(), event.after.as_ref(), upstreams),
     }
 }
 
@@ -40,15 +41,16 @@ fn act(action: &str) -> &str {
 }
 
 /// Every field of a row that is another one now; of a new or removed row those that say something.
-fn changes(before: Option<&Value>, after: Option<&Value>) -> Vec<Change> {
+fn changes(before: Option<&Value>, after: Option<&Value>, upstreams: &[Upstream]) -> Vec<Change> {
     let empty = Map::new();
     let fields =
         |row: Option<&'_ Value>| row.and_then(Value::as_object).cloned().unwrap_or_else(|| empty.clone());
     let (before, after) = (fields(before), fields(after));
     let names = before.keys().chain(after.keys().filter(|name| !before.contains_key(*name)));
     let change = |name: &String| {
-        let value =
-            |row: &Map<String, Value>| row.get(name).map(|value| value_text(name, value)).unwrap_or_default();
+        let value = |row: &Map<String, Value>| {
+            row.get(name).map(|value| value_text(name, value, upstreams)).unwrap_or_default()
+        };
         Change { field: words(name)?, before: value(&before), after: value(&after) }.into()
     };
     names.filter_map(change).filter(|change: &Change| change.before != change.after).collect()
@@ -60,15 +62,22 @@ fn words(column: &str) -> Option<String> {
         "id" | "model_id" | "created_at" | "gateway" => None,
         "alias" => Some("name".to_owned()),
         "rank" => Some("place".to_owned()),
+        "base_url" => Some("base URL".to_owned()),
+        "upstream_id" => Some("upstream".to_owned()),
+        "upstream_model" => Some("name there".to_owned()),
         "max_output" => Some("output cap".to_owned()),
         "answer_seconds" => Some("timeout".to_owned()),
         other => Some(other.replace('_', " ")),
     }
 }
 
-fn value_text(column: &str, value: &Value) -> String {
+fn value_text(column: &str, value: &Value, upstreams: &[Upstream]) -> String {
     match value {
         Value::Null => String::new(),
+        Value::String(id) if column == "upstream_id" => {
+            let found = upstreams.iter().find(|upstream| upstream.id.to_string() == *id);
+            found.map_or_else(|| id.clone(), |upstream| upstream.setup.name.clone())
+        }
         Value::String(text) => text.clone(),
         Value::Bool(true) => "yes".to_owned(),
         Value::Bool(false) => "no".to_owned(),
@@ -94,11 +103,13 @@ mod tests {
         let before = json!({ "id": "m", "input_price": 150_000_000, "enabled": true, "max_output": 16_384 });
         let after =
             json!({ "id": "m", "input_price": 2_500_000_000_i64, "enabled": false, "max_output": 16_384 });
-        let told: Vec<_> =
-            changes(Some(&before), Some(&after)).into_iter().map(|c| (c.field, c.before, c.after)).collect();
+        let told: Vec<_> = changes(Some(&before), Some(&after), &[])
+            .into_iter()
+            .map(|c| (c.field, c.before, c.after))
+            .collect();
         let row =
             |field: &str, before: &str, after: &str| (field.to_owned(), before.to_owned(), after.to_owned());
         assert_eq!(told, [row("enabled", "yes", "no"), row("input price", "$0.15", "$2.50")]);
-        assert_eq!(changes(None, Some(&json!({ "alias": "mini", "model_id": "m" })))[0].after, "mini");
+        assert_eq!(changes(None, Some(&json!({ "alias": "mini", "model_id": "m" })), &[])[0].after, "mini");
     }
 }
