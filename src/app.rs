@@ -9,6 +9,10 @@ use leptos_router::path;
 use crate::appearance::Theme;
 use crate::auth::{CodePage, LoginPage};
 use crate::keys::{KeysRoute, NewKeyPage, RevokeKeyPage};
+use crate::operator::{
+    ModelRoute, ModelsRoute, OperatorGatewaysPage, OperatorPage, PermissionsPage, ReleasePage, UpstreamRoute,
+    UpstreamsRoute,
+};
 use crate::page::NotFoundPage;
 use crate::ui::DocumentHead;
 
@@ -48,6 +52,16 @@ pub fn App() -> impl IntoView {
                 <Route path=path!("/a/:slug/keys") view=KeysRoute ssr=SsrMode::Async />
                 <Route path=path!("/a/:slug/keys/new") view=NewKeyPage ssr=SsrMode::Async />
                 <Route path=path!("/a/:slug/keys/:id/revoke") view=RevokeKeyPage ssr=SsrMode::Async />
+                <Route path=path!("/operator") view=OperatorPage ssr=SsrMode::Async />
+                <Route path=path!("/operator/models") view=ModelsRoute ssr=SsrMode::Async />
+                <Route path=path!("/operator/models/new") view=ModelRoute ssr=SsrMode::Async />
+                <Route path=path!("/operator/models/edit") view=ModelRoute ssr=SsrMode::Async />
+                <Route path=path!("/operator/upstreams") view=UpstreamsRoute ssr=SsrMode::Async />
+                <Route path=path!("/operator/upstreams/new") view=UpstreamRoute ssr=SsrMode::Async />
+                <Route path=path!("/operator/upstreams/:id") view=UpstreamRoute ssr=SsrMode::Async />
+                <Route path=path!("/operator/permissions") view=PermissionsPage ssr=SsrMode::Async />
+                <Route path=path!("/operator/gateways") view=OperatorGatewaysPage ssr=SsrMode::Async />
+                <Route path=path!("/operator/gateways/:id/release") view=ReleasePage ssr=SsrMode::Async />
             </FlatRoutes>
         </Router>
     }

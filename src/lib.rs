@@ -8,6 +8,7 @@ pub mod appearance;
 pub mod auth;
 pub mod error;
 pub mod keys;
+pub mod operator;
 pub mod page;
 #[cfg(feature = "ssr")]
 pub mod server;

@@ -4,6 +4,7 @@
 mod banner;
 pub(crate) mod browser;
 mod button;
+mod choice;
 mod copy_button;
 mod data_table;
 mod dialog;
@@ -22,13 +23,14 @@ mod toaster;
 
 pub use banner::{Banner, Note, Tone};
 pub use button::{ButtonLook, LinkButton, SubmitButton};
+pub use choice::{CheckBox, TextArea};
 pub use copy_button::CopyButton;
 pub use data_table::{Column, DataTable};
 pub use dialog::Dialog;
 pub use entry::Entry;
 pub use error_page::ErrorPage;
 pub use field::{FieldError, TextField};
-pub use frame::{Frame, PageHead};
+pub use frame::{Frame, PageHead, Section};
 pub use head::DocumentHead;
 pub use icon::{Icon, IconName};
 pub use local_times::LocalTimes;

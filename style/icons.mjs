@@ -25,6 +25,7 @@ const icons = [
   "search-x",
   "sun",
   "triangle-alert",
+  "wrench",
   "x",
 ];
 

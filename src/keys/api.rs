@@ -25,6 +25,8 @@ pub struct AccountView {
     pub brand: String,
     /// Whether requests can be paid for; if not, every request is refused and the page says so.
     pub billing_active: bool,
+    /// Whether the viewer runs this service.
+    pub operator: bool,
 }
 
 /// One row of the list.

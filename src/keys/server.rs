@@ -10,7 +10,7 @@ use domain::key::KeyStatus;
 use serde_json::json;
 use store::audit::{self, Action, Event};
 use store::keys::{self, StatusChange};
-use store::{TenantTx, gateways, models, policy};
+use store::{TenantTx, gateways, models};
 
 use super::{KeyChange, KeyFilter, KeysView, NewKeyView, Receipt, RevokeView};
 use crate::error::AppError;
@@ -143,16 +143,9 @@ async fn change_status(
     Ok(KeyChange { key: key_row(&key), receipt, notice, next })
 }
 
-/// The receipt for what was just committed. It cannot undo the change, so a fault here is only told.
+/// The receipt for what was just committed.
 async fn receipt_after_commit(member: &Member) -> Receipt {
-    let state = &member.visit.state;
-    let since = Instant::now();
-    let told = async { state.receipts.wait(policy::version(&state.pool).await?, since).await }.await;
-    told.unwrap_or_else(|error| {
-        tracing::error!(%error, "a change is saved, but its receipt could not be read");
-        let text = "It is saved; whether the gateways know of it could not be checked".to_owned();
-        Receipt { text, complete: false }
-    })
+    receipt::after_commit(&member.visit.state, Instant::now()).await
 }
 
 const fn action(to: KeyStatus) -> Action {

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use axum::http::Uri;
 use domain::client::TrustedProxies;
+use domain::email::EmailAddress;
 use domain::secret::{KeyPrefix, Pepper};
 use domain::setting;
 use lettre::message::Mailbox;
@@ -49,6 +50,8 @@ pub struct Config {
     pub brand: String,
     /// How new accounts start.
     pub new_account_billing: BillingMode,
+    /// Who may set up models, prices and upstreams.
+    pub operators: Operators,
     /// Networks whose `X-Forwarded-For` is believed.
     pub trusted_proxies: TrustedProxies,
     /// The folder of static files that the build left.
@@ -57,6 +60,24 @@ pub struct Config {
     pub hash_file: Option<PathBuf>,
     /// Whether the development command watches: the page may open its reload socket.
     pub development: bool,
+}
+
+/// The addresses of those who run this service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Operators(Vec<EmailAddress>);
+
+impl Operators {
+    /// Whether this is the address of one; addresses are compared as they are stored.
+    #[must_use]
+    pub fn include(&self, address: &str) -> bool {
+        self.0.iter().any(|operator| operator.as_str() == address)
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn addresses(&self) -> &[EmailAddress] {
+        &self.0
+    }
 }
 
 /// A connection string; shows neither user nor password in `Debug`.
@@ -109,6 +130,7 @@ impl Config {
         });
         let brand = read.check_text("BRAND_NAME", &settings.brand_name, value::brand);
         let billing = read.check_text("NEW_ACCOUNT_BILLING", &settings.new_account_billing, value::billing);
+        let operators = read.check_text("OPERATOR_EMAILS", &settings.operator_emails, value::operators);
         let trusted_proxies = read.parsed("TRUSTED_PROXIES", &settings.trusted_proxies);
         let hash_file = read.value("LEPTOS_HASH_FILE_NAME", value::hash_file(settings.hash_file.as_deref()));
         read.finish(|| {
@@ -124,6 +146,7 @@ impl Config {
                 key_prefix: key_prefix?,
                 brand: brand?,
                 new_account_billing: billing?,
+                operators: operators?,
                 trusted_proxies: trusted_proxies?,
                 site_root: settings.site_root.clone(),
                 hash_file: hash_file?,

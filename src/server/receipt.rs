@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use store::gateways::{self, LiveGateway};
-use store::{PgListener, PgPool, StoreError};
+use store::{PgListener, PgPool, StoreError, policy};
 use time::OffsetDateTime;
 use time::macros::format_description;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
+use super::state::AppState;
 use crate::keys::Receipt;
 
 /// A gateway unheard for this long refuses by itself, so it is not waited for.
@@ -72,6 +73,16 @@ impl Receipts {
             let _ = timeout(LOOK_EVERY.min(WAIT.saturating_sub(elapsed)), acknowledged).await;
         }
     }
+}
+
+/// The receipt for what was committed a moment ago. It cannot undo the change, so a fault here is only told.
+pub async fn after_commit(state: &AppState, since: Instant) -> Receipt {
+    let told = async { state.receipts.wait(policy::version(&state.pool).await?, since).await }.await;
+    told.unwrap_or_else(|error: StoreError| {
+        tracing::error!(%error, "a change is saved, but its receipt could not be read");
+        let text = "It is saved; whether the gateways know of it could not be checked".to_owned();
+        Receipt { text, complete: false }
+    })
 }
 
 fn receipt(live: &[LiveGateway], version: i64, elapsed: Duration) -> Receipt {

@@ -17,6 +17,7 @@ use leptos_axum::{LeptosRoutes, generate_route_list_with_exclusions};
 use super::state::AppState;
 use super::{documents, functions, headers, origin, telemetry};
 use crate::app::{App, shell};
+use crate::operator::server as operator;
 
 /// The largest body a form of ours sends is a fraction of this.
 const LARGEST_BODY: usize = 256 * 1024;
@@ -36,9 +37,16 @@ pub fn router(state: AppState) -> Router {
         .route("/readyz", get(documents::readyz))
         // Not a server function: its answer holds a secret and must work without scripts.
         .route("/a/{slug}/keys", post(crate::keys::server::create))
+        // The operator's forms: what was typed comes back whole, also without scripts.
+        .route("/operator/models", post(operator::add_model))
+        .route("/operator/models/edit", post(operator::change_model))
+        .route("/operator/upstreams", post(operator::add_upstream))
+        .route("/operator/upstreams/{id}", post(operator::change_upstream))
         .route("/api/{*function}", post(functions::call))
         .leptos_routes_with_context(&state, pages, provide_server_context(state.clone()), document)
         .fallback(documents::file_or_page)
+        // Next to the handlers: for everybody but an operator these addresses are missing ones.
+        .layer(from_fn_with_state(state.clone(), operator::hide))
         // Innermost, so that every handler that reads a body is bound by it.
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         // Before any handler runs: a foreign page's form changes nothing.

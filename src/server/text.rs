@@ -32,6 +32,34 @@ pub fn ago(at: OffsetDateTime, now: OffsetDateTime) -> String {
     }
 }
 
+/// `0 s`, `45 s`, `3 min`, `2 h`, `12 days`.
+#[must_use]
+pub fn span(seconds: i64) -> String {
+    match seconds.max(0) {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7_200 => format!("{} min", seconds / 60),
+        seconds @ 7_200..172_800 => format!("{} h", seconds / 3_600),
+        seconds => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// `0 B`, `999 B`, `1.2 kB`, `64.0 MB`; cut, not rounded.
+#[must_use]
+pub fn bytes(number: i64) -> String {
+    let (mut unit, mut scale) = ("B", 1);
+    for larger in ["kB", "MB", "GB", "TB"] {
+        if number / scale < 1_000 {
+            break;
+        }
+        (unit, scale) = (larger, scale * 1_000);
+    }
+    if scale == 1 {
+        format!("{number} B")
+    } else {
+        format!("{}.{} {unit}", number / scale, number % scale * 10 / scale)
+    }
+}
+
 /// `1 204`: thousands apart by a thin space that does not break.
 #[must_use]
 pub fn count(number: i64) -> String {
@@ -65,6 +93,19 @@ mod tests {
         assert_eq!(after(90_000), "yesterday");
         assert_eq!(after(5 * 86_400), "5 days ago");
         assert_eq!(after(40 * 86_400), "21 Nov 2026, 08:05 UTC");
+    }
+
+    #[test]
+    fn spans_and_sizes() {
+        assert_eq!(
+            ["0 s", "119 s", "2 min", "2 h", "2 days"],
+            [-3, 119, 120, 7_200, 172_800].map(span).each_ref().map(String::as_str)
+        );
+        let sizes = [0, 999, 1_000, 1_299, 64_000_000, i64::MAX].map(bytes);
+        assert_eq!(
+            ["0 B", "999 B", "1.0 kB", "1.2 kB", "64.0 MB", "9223372.0 TB"],
+            sizes.each_ref().map(String::as_str)
+        );
     }
 
     #[test]

@@ -54,6 +54,12 @@ pub fn TextField(
     /// Whether typing may begin at once.
     #[prop(optional)]
     autofocus: bool,
+    /// Whether it may stay empty.
+    #[prop(optional)]
+    optional: bool,
+    /// Which keys a phone shows: `decimal`, `numeric`, `url`.
+    #[prop(optional, into)]
+    inputmode: Option<&'static str>,
 ) -> impl IntoView {
     let hint_id = format!("{name}-hint");
     let error_id = format!("{name}-error");
@@ -63,6 +69,7 @@ pub fn TextField(
         <div class="field">
             <label class="field-label" for=name>
                 {label}
+                {optional.then(|| view! { <span class="field-optional">" optional"</span> })}
             </label>
             <input
                 class="input"
@@ -76,7 +83,8 @@ pub fn TextField(
                 placeholder=placeholder
                 maxlength=maxlength.map(|most| most.to_string())
                 autofocus=autofocus
-                required
+                inputmode=inputmode
+                required=!optional
                 aria-invalid=error.is_some().then_some("true")
                 aria-describedby=(!described.is_empty()).then_some(described)
             />

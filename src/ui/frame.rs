@@ -13,6 +13,16 @@ use crate::appearance::{Theme, ThemeChoice};
 use crate::auth::SignOut;
 use crate::keys::AccountView;
 
+/// Where in the navigation a page is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Section {
+    /// The account's API keys.
+    #[default]
+    Keys,
+    /// What the operator sets up.
+    Operator,
+}
+
 /// Navigation at the left (a bar at the bottom on phones), banners for what blocks work, the page.
 #[component]
 pub fn Frame(
@@ -24,6 +34,9 @@ pub fn Frame(
     /// Gateways heard lately, where the page knows.
     #[prop(optional)]
     live_gateways: Option<u32>,
+    /// Where the page is.
+    #[prop(optional)]
+    section: Section,
     /// Whether the page is a form or a text rather than a table.
     #[prop(optional)]
     narrow: bool,
@@ -41,7 +54,7 @@ pub fn Frame(
             "Skip to the page"
         </a>
         <div class="frame">
-            <Navigation account theme_choice />
+            <Navigation account section theme_choice />
             <div class="frame-body">
                 <Banners billing_active=billing live_gateways />
                 <main id="main" class=class tabindex="-1">
@@ -115,8 +128,19 @@ fn GatewayBanner() -> impl IntoView {
 }
 
 #[component]
-fn Navigation(account: AccountView, theme_choice: bool) -> impl IntoView {
-    let keys = format!("/a/{}/keys", account.slug);
+fn Navigation(account: AccountView, section: Section, theme_choice: bool) -> impl IntoView {
+    // An operator need not belong to any account.
+    let keys = (!account.slug.is_empty()).then(|| format!("/a/{}/keys", account.slug));
+    let item = move |of: Section, href: String, icon: IconName, words: &'static str| {
+        view! {
+            <li>
+                <a class="nav-item" href=href aria-current=(of == section).then_some("page")>
+                    <Icon name=icon />
+                    {words}
+                </a>
+            </li>
+        }
+    };
     view! {
         <nav class="frame-nav" aria-label="Main">
             <div class="frame-account">
@@ -127,12 +151,10 @@ fn Navigation(account: AccountView, theme_choice: bool) -> impl IntoView {
                 </div>
             </div>
             <ul class="frame-links">
-                <li>
-                    <a class="nav-item" href=keys aria-current="page">
-                        <Icon name=IconName::KeyRound />
-                        "API keys"
-                    </a>
-                </li>
+                {keys.map(|href| item(Section::Keys, href, IconName::KeyRound, "API keys"))}
+                {account
+                    .operator
+                    .then(|| item(Section::Operator, "/operator".to_owned(), IconName::Wrench, "Operator"))}
             </ul>
             <div class="nav-foot">
                 <PersonalMenu email=account.email theme_choice />

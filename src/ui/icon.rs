@@ -24,6 +24,7 @@ pub enum IconName {
     SearchX,
     Sun,
     TriangleAlert,
+    Wrench,
     X,
 }
 
@@ -50,6 +51,7 @@ impl IconName {
             Self::SearchX => "/icons.svg#search-x",
             Self::Sun => "/icons.svg#sun",
             Self::TriangleAlert => "/icons.svg#triangle-alert",
+            Self::Wrench => "/icons.svg#wrench",
             Self::X => "/icons.svg#x",
         }
     }
@@ -72,7 +74,7 @@ pub fn Icon(
 mod tests {
     use super::IconName;
 
-    const ALL: [IconName; 19] = [
+    const ALL: [IconName; 20] = [
         IconName::ArrowLeft,
         IconName::Ban,
         IconName::Check,
@@ -91,6 +93,7 @@ mod tests {
         IconName::SearchX,
         IconName::Sun,
         IconName::TriangleAlert,
+        IconName::Wrench,
         IconName::X,
     ];
 

@@ -10,6 +10,7 @@ use sqlx::PgPool;
 use latchkey::appearance::SetTheme;
 use latchkey::auth;
 use latchkey::keys::{LoadKeys, LoadNewKey, LoadRevoke, RevokeKey, SetKeyEnabled};
+use latchkey::operator;
 
 use crate::support::TestConsole;
 
@@ -25,8 +26,21 @@ const FOR_ANYBODY: [&str; 7] = [
     SetTheme::PATH,
 ];
 
+/// What exists for operators only: for everybody else it is missing.
+const FOR_OPERATORS: [&str; 9] = [
+    operator::LoadOperator::PATH,
+    operator::LoadOperatorModels::PATH,
+    operator::LoadOperatorModel::PATH,
+    operator::LoadOperatorUpstreams::PATH,
+    operator::LoadOperatorUpstream::PATH,
+    operator::LoadOperatorPermissions::PATH,
+    operator::LoadOperatorGateways::PATH,
+    operator::LoadOperatorRelease::PATH,
+    operator::ReleaseGateway::PATH,
+];
+
 /// A value for every argument of every function, so that none is refused for lack of one.
-const ARGUMENTS: [(&str, &str); 7] = [
+const ARGUMENTS: [(&str, &str); 10] = [
     ("slug", "ada"),
     ("key", "01932f2a-0000-7000-8000-000000000001"),
     ("filter", "active"),
@@ -34,6 +48,9 @@ const ARGUMENTS: [(&str, &str); 7] = [
     ("enabled", "true"),
     ("row_version", "1"),
     ("name", "x"),
+    ("model", "x"),
+    ("upstream", "01932f2a-0000-7000-8000-000000000001"),
+    ("gateway", "01932f2a-0000-7000-8000-000000000001"),
 ];
 
 #[sqlx::test(migrator = "store::MIGRATOR")]
@@ -48,13 +65,21 @@ async fn a_stranger_is_turned_away_from_every_function(pool: PgPool) {
             continue;
         }
         let answer = stranger.call(path, &ARGUMENTS).await;
+        if FOR_OPERATORS.contains(&path) {
+            assert_eq!(
+                (answer.status, answer.body.as_str()),
+                (StatusCode::NOT_FOUND, r#"{"kind":"not_found"}"#),
+                "{path}"
+            );
+            continue;
+        }
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{path}: {}", answer.body);
         assert_eq!(answer.body, r#"{"kind":"unauthenticated"}"#, "{path}");
         let form = stranger.post(path, &ARGUMENTS).await;
         assert_eq!((form.status, form.location()), (StatusCode::SEE_OTHER, "/login"), "{path}");
     }
     let guarded = [LoadKeys::PATH, LoadNewKey::PATH, LoadRevoke::PATH, RevokeKey::PATH, SetKeyEnabled::PATH];
-    for known in FOR_ANYBODY.iter().chain(&guarded) {
+    for known in FOR_ANYBODY.iter().chain(&FOR_OPERATORS).chain(&guarded) {
         assert!(walked.contains(known), "{known} is not registered, so the walk proves nothing");
     }
 }

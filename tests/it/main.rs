@@ -9,6 +9,7 @@
 mod guard;
 mod keys;
 mod mail;
+mod operator;
 mod safety;
 mod sessions;
 mod sign_in;

@@ -12,7 +12,7 @@ use crate::support::{Page, TestConsole};
 const NO_ID: &str = "01932f2a-0000-7000-8000-000000000001";
 
 /// An answer without what differs in every answer.
-fn bytes(page: &Page) -> String {
+pub fn bytes(page: &Page) -> String {
     let nonce =
         page.header("content-security-policy").split("'nonce-").nth(1).unwrap_or("").split('\'').next();
     let mut text = format!("{} {:?} {}", page.status, page.headers, page.body);

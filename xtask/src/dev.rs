@@ -75,6 +75,7 @@ fn serve(
         site,
         // So that a key made by whoever signs in works at once.
         new_account_billing: "invoiced",
+        operators: "demo@example.com",
     };
     report.during("migrating and seeding the database", || prepare(&programs, &settings, database, place))?;
     let watcher = options.watch.then(|| workshop.watcher());

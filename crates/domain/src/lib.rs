@@ -5,9 +5,11 @@
 #![warn(missing_docs, unreachable_pub)]
 
 pub mod base62;
+pub mod catalogue;
 pub mod client;
 pub mod decision;
 pub mod dial;
+pub mod dollars;
 pub mod email;
 pub mod ids;
 pub mod key;

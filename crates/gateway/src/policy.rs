@@ -24,7 +24,7 @@ use tokio::sync::watch;
 
 use self::asking::Asking;
 pub use self::clock::Clock;
-pub use self::feed::{Feed, Name};
+pub use self::feed::{Feed, Name, Vitals};
 pub use self::set::Known;
 #[cfg(test)]
 pub(crate) use self::set::known_for_tests;

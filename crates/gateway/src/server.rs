@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use store::PgPool;
 use tokio::net::TcpListener;
@@ -19,7 +19,7 @@ use crate::metering::journal::Journal;
 use crate::metering::refusals::Refusals;
 use crate::metering::writer::Writer;
 use crate::metrics::{self, Metrics, Sources};
-use crate::policy::{Feed, Name, Policy};
+use crate::policy::{Feed, Name, Policy, Vitals};
 use crate::spool::Spool;
 use crate::spool::folder::FolderError;
 use crate::state::State;
@@ -94,8 +94,16 @@ impl Gateway {
         let rates = Rates::new(pool.clone(), spool.gateway_id(), config.redis);
         let leases = Arc::new(Limits::new(pool.clone(), spool.gateway_id(), rates));
         let name = Name { id: spool.gateway_id(), name: config.name };
-        let feed =
-            Feed::new(policy.clone(), upstreams.clone(), leases.clone(), pool.clone(), name, limits.poll);
+        let vitals = Vitals { address, started: SystemTime::now(), spool: spool.clone() };
+        let feed = Feed::new(
+            policy.clone(),
+            upstreams.clone(),
+            leases.clone(),
+            pool.clone(),
+            name,
+            vitals,
+            limits.poll,
+        );
         let (journal, records) = Journal::new(spool.clone(), limits.unsettled);
         let (stop, closing, spool_done) =
             (Stop::default(), CancellationToken::new(), CancellationToken::new());

@@ -40,6 +40,17 @@ const SYNC_BEHIND: Duration = Duration::from_millis(100);
 /// Between two rounds while something is wrong or there is something to delete.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
+/// What waits in a spool.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Backlog {
+    /// Requests that are not known to be in the ledger, running ones included.
+    pub waiting: u64,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// The one that began first of those that are over.
+    pub oldest: Option<RequestId>,
+}
+
 /// A gateway's spool.
 #[derive(Debug)]
 pub struct Spool {
@@ -146,6 +157,11 @@ impl Spool {
     /// Requests that are not known to be in the ledger.
     pub fn unsettled(&self) -> u64 {
         self.log.unsettled()
+    }
+
+    /// How much of a backlog there is. Looks at all of it.
+    pub fn backlog(&self) -> Backlog {
+        self.log.backlog()
     }
 
     /// Syncs, deletes and recovers until `closing` is set.

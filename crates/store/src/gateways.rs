@@ -31,12 +31,45 @@ pub async fn acknowledge(
     .map(|_| ())
 }
 
-/// Writes down that a gateway lives and still enforces `version`, without announcing it.
-pub async fn beat(db: impl PgExecutor<'_>, gateway: Uuid, version: i64) -> sqlx::Result<()> {
-    sqlx::query!("UPDATE gateways SET heard_at = now(), policy_version = $2 WHERE id = $1", gateway, version)
-        .execute(db)
-        .await
-        .map(|_| ())
+/// What a gateway says of itself with each beat.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Report {
+    /// Where it listens.
+    pub address: String,
+    /// When it was started.
+    pub started_at: Option<OffsetDateTime>,
+    /// Requests of its spool that the ledger does not have.
+    pub spool_waiting: i64,
+    /// The spool's files, in bytes.
+    pub spool_bytes: i64,
+    /// When the oldest request began that is over and waits there.
+    pub spool_oldest: Option<OffsetDateTime>,
+    /// Providers it asks last, since they failed.
+    pub upstreams_resting: Vec<Uuid>,
+    /// Providers it cannot use as they are set up.
+    pub upstreams_unusable: Vec<Uuid>,
+}
+
+/// Writes down that a gateway lives and still enforces `version`, without announcing it, and what it reports.
+pub async fn beat(db: impl PgExecutor<'_>, gateway: Uuid, version: i64, report: &Report) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE gateways SET heard_at = now(), policy_version = $2, address = $3,
+                started_at = coalesce($4, started_at), spool_waiting = $5, spool_bytes = $6, spool_oldest = $7,
+                upstreams_resting = $8, upstreams_unusable = $9
+         WHERE id = $1",
+        gateway,
+        version,
+        report.address,
+        report.started_at,
+        report.spool_waiting,
+        report.spool_bytes,
+        report.spool_oldest,
+        &report.upstreams_resting,
+        &report.upstreams_unusable,
+    )
+    .execute(db)
+    .await
+    .map(|_| ())
 }
 
 /// How often an owner has released leases of a gateway: when it rises, some of those it believes to hold are gone. 0 for

@@ -1,7 +1,8 @@
 //! All of Latchkey's SQL. One module per aggregate; the only crate that knows sqlx.
 //!
 //! A tenant's rows are reached through a [`TenantTx`] only. What has no tenant yet (signing in, sessions, the list
-//! of a user's accounts) takes any executor and goes through the database's own short list of functions.
+//! of a user's accounts) takes any executor and goes through the database's own short list of functions. What belongs to
+//! no tenant at all (models, prices, providers) is changed through an [`operator::OperatorTx`].
 #![warn(missing_docs, unreachable_pub)]
 
 pub mod accounts;
@@ -13,6 +14,7 @@ pub mod keys;
 pub mod leases;
 pub mod limits;
 pub mod models;
+pub mod operator;
 pub mod policy;
 pub mod refusals;
 pub mod sessions;

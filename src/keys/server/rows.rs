@@ -30,6 +30,7 @@ pub fn account_view(member: &Member) -> AccountView {
         email: member.viewer.email.clone(),
         brand: member.visit.state.config.brand.clone(),
         billing_active: membership.billing != BillingMode::None && !membership.suspended,
+        operator: member.visit.state.config.operators.include(&member.viewer.email),
     }
 }
 

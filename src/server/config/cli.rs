@@ -180,6 +180,9 @@ pub struct Settings {
     /// Whether new accounts may call models at once: none, or invoiced
     #[arg(long, env = "NEW_ACCOUNT_BILLING", default_value = "none")]
     pub(super) new_account_billing: String,
+    /// Who may set up models, prices and upstreams, comma-separated email addresses; nobody if empty
+    #[arg(long, env = "OPERATOR_EMAILS", default_value = "")]
+    pub(super) operator_emails: String,
     /// Networks whose X-Forwarded-For is believed, comma-separated: 10.0.0.0/8, 192.0.2.7/32
     #[arg(long, env = "TRUSTED_PROXIES", default_value = "")]
     pub(super) trusted_proxies: String,

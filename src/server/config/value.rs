@@ -6,12 +6,13 @@ use std::str::FromStr;
 
 use axum::http::Uri;
 use axum::http::uri::Scheme;
+use domain::email::EmailAddress;
 use domain::setting::{self, SHORTEST_SECRET, Source};
 use lettre::message::Mailbox;
 use store::accounts::BillingMode;
 
-use super::DatabaseUrl;
 use super::cli::SecretSource;
+use super::{DatabaseUrl, Operators};
 
 /// Everything that is wrong with the settings, each line naming its variable and never a value of a secret.
 #[derive(Debug, Default)]
@@ -133,6 +134,13 @@ pub(super) fn brand(text: &str) -> Result<String, String> {
     if good { Ok(text.to_owned()) } else { Err("has 1 to 40 characters on one line".to_owned()) }
 }
 
+/// Email addresses between commas; none at all is nobody.
+pub(super) fn operators(text: &str) -> Result<Operators, String> {
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let address = |part| EmailAddress::parse(part).map_err(|_| format!("{part:?} is not an email address"));
+    parts.map(address).collect::<Result<_, _>>().map(Operators)
+}
+
 /// `none` or `invoiced`.
 pub(super) fn billing(text: &str) -> Result<BillingMode, String> {
     match text {
@@ -226,6 +234,15 @@ mod tests {
         {
             assert!(origin(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn operators_are_addresses_in_one_spelling() {
+        let some = operators(" Ada@Example.com, bob@example.com ,").unwrap();
+        assert!(some.include("ada@example.com") && some.include("bob@example.com"));
+        assert!(!some.include("eve@example.com"));
+        assert!(!operators("").unwrap().include(""));
+        assert!(operators("ada@example.com; bob@example.com").is_err());
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub struct Settings {
     pub site: Site,
     /// What `NEW_ACCOUNT_BILLING` says: whether an account that signs up may call models at once.
     pub new_account_billing: &'static str,
+    /// What `OPERATOR_EMAILS` says.
+    pub operators: &'static str,
 }
 
 /// Loopback ports, one for each listener.
@@ -76,6 +78,7 @@ pub fn console(settings: &Settings) -> Variables {
         ("SECRET_KEY", secrets.secret_key.clone()),
         ("KEY_PEPPER", secrets.key_pepper.clone()),
         ("NEW_ACCOUNT_BILLING", settings.new_account_billing.to_owned()),
+        ("OPERATOR_EMAILS", settings.operators.to_owned()),
         // Only this machine reaches the console here, so a proxy in front of it is the developer's own; and each browser
         // spec is a client of its own, with its own sending limits.
         ("TRUSTED_PROXIES", "127.0.0.0/8".to_owned()),
@@ -163,6 +166,7 @@ mod tests {
             spool: "/spool".into(),
             site: Site { root: "/site".into(), hash_file: "/hash.txt".into() },
             new_account_billing: "none",
+            operators: "",
         }
     }
 

@@ -83,5 +83,7 @@ fn settings(bench: Bench<'_>, database: &str) -> Result<Settings> {
         spool: bench.place.private.join(format!("spool-{database}")),
         site: bench.workshop.front(Front::Release)?,
         new_account_billing: "invoiced",
+        // Both spec projects act as operators at once, each in a browser of its own.
+        operators: "scripts@operator.example,no-scripts@operator.example",
     })
 }

@@ -3,11 +3,13 @@
 //! A notification only says "look now". The truth is the version in the database, looked at once a poll; a lost or
 //! late notification costs at most that. Each look also tells the database what is enforced here.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use domain::secret::Digest;
 use futures_util::TryStreamExt;
+use store::gateways::Report;
 use store::policy::{self, Changes};
 use store::{PgConnection, PgListener, PgPool, StoreError, connect, gateways, models, upstreams};
 use tokio::sync::Notify;
@@ -17,6 +19,7 @@ use uuid::Uuid;
 use super::Policy;
 use super::set::{Filter, Set, Update};
 use crate::limits::Limits;
+use crate::spool::Spool;
 use crate::upstream::Upstreams;
 
 /// One look at the database.
@@ -37,6 +40,36 @@ pub struct Name {
     pub name: String,
 }
 
+/// What a gateway reports of itself with its heartbeat, besides what it enforces.
+#[derive(Clone, Debug)]
+pub struct Vitals {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// When it was started.
+    pub started: SystemTime,
+    /// What it owes the ledger.
+    pub spool: Arc<Spool>,
+}
+
+impl Vitals {
+    fn report(&self, upstreams: &Upstreams) -> Report {
+        let backlog = self.spool.backlog();
+        let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        // A request's id begins with the time of its beginning.
+        let began = backlog.oldest.and_then(|request| request.0.get_timestamp());
+        let began = began.map(|at| UNIX_EPOCH + Duration::new(at.to_unix().0, at.to_unix().1));
+        Report {
+            address: self.address.to_string(),
+            started_at: Some(self.started.into()),
+            spool_waiting: count(backlog.waiting),
+            spool_bytes: count(backlog.bytes),
+            spool_oldest: began.map(Into::into),
+            upstreams_resting: upstreams.resting(),
+            upstreams_unusable: upstreams.unusable(),
+        }
+    }
+}
+
 /// Fills a [`Policy`] from the database until it is dropped.
 #[derive(Clone, Debug)]
 pub struct Feed {
@@ -47,6 +80,7 @@ pub struct Feed {
     /// This gateway, for the console's receipts: the same after a restart, so that nobody waits for its ghost.
     id: Uuid,
     name: String,
+    vitals: Vitals,
     interval: Duration,
     look_now: Arc<Notify>,
 }
@@ -59,10 +93,11 @@ impl Feed {
         leases: Arc<Limits>,
         pool: PgPool,
         gateway: Name,
+        vitals: Vitals,
         interval: Duration,
     ) -> Self {
         let Name { id, name } = gateway;
-        Self { policy, upstreams, leases, pool, id, name, interval, look_now: Arc::default() }
+        Self { policy, upstreams, leases, pool, id, name, vitals, interval, look_now: Arc::default() }
     }
 
     /// What the database calls this gateway.
@@ -165,7 +200,8 @@ impl Feed {
         self.policy.clock.set(pulse.now);
         let before = self.policy.read().version;
         if health.is_loaded && pulse.version == before {
-            within(LOOK_TIME, gateways::beat(db, self.id, before)).await?;
+            let report = self.vitals.report(&self.upstreams);
+            within(LOOK_TIME, gateways::beat(db, self.id, before, &report)).await?;
             self.policy.confirm(moment);
             return Ok(());
         }

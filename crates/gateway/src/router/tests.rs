@@ -93,3 +93,19 @@ fn probes_are_no_routes() {
     assert_eq!(probe(&Method::POST, "/readyz"), None);
     assert_eq!(target(&Method::GET, "/healthz", &Aliases::default()), Target::Nothing);
 }
+
+#[test]
+fn the_catalogue_names_every_guarded_route() {
+    let mut guarded: Vec<(&str, &str, &str)> = ROUTES
+        .iter()
+        .filter(|route| route.guard != Guard::Itself)
+        .map(|route| (route.permission(), route.method, route.path))
+        .collect();
+    let mut listed: Vec<(&str, &str, &str)> = domain::catalogue::CATALOGUE
+        .iter()
+        .flat_map(|entry| entry.routes.iter().map(|(method, path)| (entry.permission, *method, *path)))
+        .collect();
+    guarded.sort_unstable();
+    listed.sort_unstable();
+    assert_eq!(guarded, listed);
+}

@@ -20,6 +20,8 @@ pub struct Upstreams {
     /// The one of the gateway's own settings.
     own: Arc<Upstream>,
     listed: RwLock<HashMap<Uuid, Listed>>,
+    /// Those that cannot be used as they are set up.
+    unusable: RwLock<Vec<Uuid>>,
 }
 
 #[derive(Clone, Debug)]
@@ -48,20 +50,30 @@ impl Upstreams {
         let config::Upstream { base, key, private } = settings;
         let client = http_client(limits.connect, private.clone())?;
         let own = Upstream::new("UPSTREAM_URL", base, key.clone(), client.clone(), limits.answer)?;
-        Ok(Self { client, secrets, own: Arc::new(own), listed: RwLock::default() })
+        Ok(Self {
+            client,
+            secrets,
+            own: Arc::new(own),
+            listed: RwLock::default(),
+            unusable: RwLock::default(),
+        })
     }
 
     /// Goes by these from now on. One that cannot be used is left out, and the log says why; what runs goes on.
     pub fn replace(&self, rows: &[upstreams::Upstream]) {
         // Requests go on by the old list until the new one is whole.
         let mut before = self.listed.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut listed = HashMap::with_capacity(rows.len());
+        let (mut listed, mut unusable) = (HashMap::with_capacity(rows.len()), Vec::new());
         for row in rows {
             match self.list(row, before.remove(&row.id)) {
                 Ok(found) => _ = listed.insert(row.id, found),
-                Err(reason) => tracing::error!(upstream = %row.name, reason, "an upstream cannot be used"),
+                Err(reason) => {
+                    tracing::error!(upstream = %row.name, reason, "an upstream cannot be used");
+                    unusable.push(row.id);
+                }
             }
         }
+        *self.unusable.write().unwrap_or_else(PoisonError::into_inner) = unusable;
         *self.listed.write().unwrap_or_else(PoisonError::into_inner) = listed;
     }
 
@@ -78,6 +90,18 @@ impl Upstreams {
         let mut candidates: Vec<Candidate> = found.collect();
         candidates.sort_by_key(|candidate| candidate.upstream.health.is_resting());
         candidates
+    }
+
+    /// Those that rest because they failed, for whoever set them up to see.
+    pub fn resting(&self) -> Vec<Uuid> {
+        let listed = self.listed.read().unwrap_or_else(PoisonError::into_inner);
+        let resting = listed.iter().filter(|(_, listed)| listed.upstream.health.is_resting());
+        resting.map(|(id, _)| *id).collect()
+    }
+
+    /// Those that cannot be used as they are set up, such as one whose secret is not here.
+    pub fn unusable(&self) -> Vec<Uuid> {
+        self.unusable.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn list(&self, row: &upstreams::Upstream, before: Option<Listed>) -> Result<Listed, String> {

@@ -323,7 +323,10 @@ pub fn config(upstream: &Upstream, spool: &Path) -> Config {
         },
         spool: SpoolSettings { folder: spool.to_owned(), max_bytes: 1 << 30 },
         redis: None,
-        secrets: |name| Ok(Secret::new(name.to_ascii_lowercase())),
+        secrets: |name| match name {
+            "UPSTREAM_OF_NOBODY" => Err("is not set".to_owned()),
+            _ => Ok(Secret::new(name.to_ascii_lowercase())),
+        },
         logs: Logs { format: LogFormat::Text, filter: "info".to_owned() },
         edge: Edge::default(),
         limits: Limits::default(),

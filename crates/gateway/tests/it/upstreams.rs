@@ -206,3 +206,38 @@ async fn no_request_goes_where_no_provider_can_be(pool: PgPool) {
     let (status, body) = bench.ask("shared").await;
     assert_eq!((status, &body["error"]["code"]), (502, &json!("upstream_failed")));
 }
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn the_heartbeat_tells_the_operator_what_cannot_be_used(pool: PgPool) {
+    let bench = Bench::new(pool).await;
+    // Nobody listens at the first, and the second's key is not here.
+    bench
+        .gateway
+        .execute(
+            "UPDATE upstreams SET base_url = 'http://127.0.0.1:9/v1' WHERE name = 'first';
+             UPDATE upstreams SET secret_name = 'UPSTREAM_OF_NOBODY' WHERE name = 'second'",
+        )
+        .await;
+    bench.gateway.until_enforced().await;
+    for _ in 0..3 {
+        assert_eq!(bench.ask("shared").await.0, 502);
+    }
+    let told = eventually("a heartbeat with all of it", || async {
+        let told = bench
+            .gateway
+            .json(
+                "SELECT jsonb_build_object('address', address, 'bytes', spool_bytes, 'waiting', spool_waiting,
+                     'started', started_at > now() - interval '5 minutes',
+                     'resting', ARRAY(SELECT name FROM upstreams WHERE id = ANY (upstreams_resting)),
+                     'unusable', ARRAY(SELECT name FROM upstreams WHERE id = ANY (upstreams_unusable)))
+                 FROM gateways",
+            )
+            .await;
+        (told["resting"] == json!(["first"])).then_some(told)
+    })
+    .await;
+    assert_eq!(told["unusable"], json!(["second"]));
+    assert_eq!(told["address"], bench.gateway.address().to_string());
+    assert_eq!(told["started"], true);
+    assert!(told["bytes"].as_i64().is_some() && told["waiting"].as_i64().is_some(), "{told}");
+}

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use domain::RequestId;
 
+use super::super::Backlog;
 use super::super::folder::{room, segment_path, sync_folder};
 use super::super::frame::{Kind, TooLarge, frame};
 use super::{CALM, FAILING, FULL, Log, RESUME, State, WARN, as_u64, is_above};
@@ -48,6 +49,17 @@ impl Log {
     pub(in crate::spool) fn unsettled(&self) -> u64 {
         let state = self.lock();
         as_u64(state.live.len()) + state.spilled / 2
+    }
+
+    /// How much of a backlog there is. A look at all of it, so for once a second at most.
+    pub(in crate::spool) fn backlog(&self) -> Backlog {
+        let state = self.lock();
+        let over = state.live.iter().filter(|(_, live)| live.settle.is_some());
+        Backlog {
+            waiting: as_u64(state.live.len()) + state.spilled / 2,
+            bytes: state.total(),
+            oldest: over.map(|(request, _)| *request).min(),
+        }
     }
 
     /// The bound is what the operator allows, or what the file system can hold where that is less.

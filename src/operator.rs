@@ -1,0 +1,23 @@
+//! The operator's pages: what is on offer, from whom, at which price, and how the gateways are. They belong to no
+//! account; whoever is not named in `OPERATOR_EMAILS` finds nothing here.
+
+mod api;
+mod frame;
+mod gateways_page;
+mod model_form;
+mod model_list_page;
+mod overview_page;
+mod permissions_page;
+#[cfg(feature = "ssr")]
+pub mod server;
+mod upstream_form;
+mod upstream_list_page;
+
+pub use api::*;
+pub use gateways_page::{OperatorGatewaysPage, ReleasePage};
+pub use model_form::ModelRoute;
+pub use model_list_page::ModelsRoute;
+pub use overview_page::OperatorPage;
+pub use permissions_page::PermissionsPage;
+pub use upstream_form::UpstreamRoute;
+pub use upstream_list_page::UpstreamsRoute;

@@ -1,0 +1,267 @@
+//! The operator's pages: there for operators alone, forms that lose nothing, changes that gateways follow.
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, ORIGIN};
+use axum::http::{Method, StatusCode};
+use latchkey::operator::{LoadOperatorModels, ReleaseGateway};
+use leptos::server_fn::ServerFn;
+use sqlx::PgPool;
+use store::gateways;
+use uuid::Uuid;
+
+use crate::support::{Browser, Page, TestConsole};
+use crate::tenancy::bytes;
+
+const ADA: &str = "ada@example.com";
+const OPERATORS: &[&str] = &["--operator-emails", "root@example.com, Ada@Example.com"];
+
+async fn operator(pool: PgPool) -> (TestConsole, Browser) {
+    let console = TestConsole::with(pool, OPERATORS).await;
+    let (browser, _) = console.signed_in(ADA).await;
+    (console, browser)
+}
+
+/// A model's form, filled in.
+fn model<'a>(id: &'a str, price: &'a str) -> Vec<(&'a str, &'a str)> {
+    vec![
+        ("id", id),
+        ("row_version", "0"),
+        ("aliases", "mini\r\nsmall"),
+        ("upstream_model", ""),
+        ("input_price", price),
+        ("cached_input_price", "0.075"),
+        ("output_price", "0.6"),
+        ("context_window", "128000"),
+        ("max_output", "16384"),
+        ("enabled", "on"),
+    ]
+}
+
+/// The fields with one of them another.
+fn with<'a>(mut fields: Vec<(&'a str, &'a str)>, name: &'a str, value: &'a str) -> Vec<(&'a str, &'a str)> {
+    fields.retain(|(field, _)| *field != name);
+    fields.push((name, value));
+    fields
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn for_everybody_else_there_is_nothing(pool: PgPool) {
+    let (console, _) = operator(pool).await;
+    let (mut bob, slug) = console.signed_in("bob@example.com").await;
+    let mut stranger = console.browser();
+    for browser in [&mut bob, &mut stranger] {
+        let missing = browser.get("/nothing-of-this-name").await;
+        assert_eq!(missing.status, StatusCode::NOT_FOUND);
+        for path in [
+            "/operator",
+            "/operator/",
+            "/operator/models",
+            "/operator/models/new",
+            "/operator/models/edit?model=x",
+            "/operator/upstreams",
+            "/operator/upstreams/01932f2a-0000-7000-8000-000000000001",
+            "/operator/permissions",
+            "/operator/gateways",
+            "/operator/gateways/01932f2a-0000-7000-8000-000000000001/release",
+            "/operator/nothing",
+            "/%6fperator",
+        ] {
+            assert_eq!(bytes(&browser.get(path).await), bytes(&missing), "{path}");
+        }
+        let missing = browser.post("/nothing-of-this-name", &[]).await;
+        for path in ["/operator/models", "/operator/models/edit?model=x", "/operator/upstreams"] {
+            let posted = browser.post(path, &model("planted", "0")).await;
+            assert_eq!(bytes(&posted), bytes(&missing), "{path}");
+        }
+    }
+    assert!(!bob.get(&format!("/a/{slug}/keys")).await.body.contains("/operator"));
+    assert_eq!(bob.call(LoadOperatorModels::PATH, &[]).await.body, r#"{"kind":"not_found"}"#);
+    assert_eq!(console.count("SELECT count(*) FROM models").await, 0);
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn without_the_setting_nobody_is_an_operator(pool: PgPool) {
+    let console = TestConsole::new(pool).await;
+    let (mut ada, _) = console.signed_in(ADA).await;
+    assert_eq!(ada.get("/operator").await.status, StatusCode::NOT_FOUND);
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn a_model_is_added_and_its_price_edited(pool: PgPool) {
+    let (console, mut ada) = operator(pool).await;
+    assert!(ada.get("/a/ada/keys").await.body.contains("href=\"/operator\""));
+    gateways::acknowledge(&console.owner, Uuid::from_u128(1), "gateway-1", i64::MAX).await.unwrap();
+
+    let form = ada.get("/operator/models/new").await;
+    assert_eq!((form.status, form.input("max_output").as_str()), (StatusCode::OK, "16384"));
+    let saved = ada.post("/operator/models", &model("acme/big+1", "0.15")).await;
+    assert_eq!(
+        (saved.status, saved.location()),
+        (StatusCode::SEE_OTHER, "/operator/models"),
+        "{}",
+        saved.text()
+    );
+    let list = ada.follow(&saved).await;
+    let text = list.text();
+    assert!(text.contains("Saved acme/big+1. Enforced on 1/1 gateways in"), "{text}");
+    assert!(text.contains("$0.15") && text.contains("$0.075") && text.contains("also mini, small"), "{text}");
+    let again = ada.post("/operator/models", &model("acme/big+1", "0.15")).await;
+    assert_eq!(again.status, StatusCode::SEE_OTHER, "the same form, sent twice");
+
+    let edit = "/operator/models/edit?model=acme%2Fbig%2B1";
+    assert!(list.body.contains(&format!("href=\"{edit}\"")), "{}", list.body);
+    let form = ada.get(edit).await;
+    assert_eq!((form.input("input_price"), form.input("row_version")), ("0.15".to_owned(), "1".to_owned()));
+    let dearer = with(model("acme/big+1", "0.2"), "row_version", "1");
+    assert_eq!(ada.post(edit, &dearer).await.status, StatusCode::SEE_OTHER);
+    let price: i64 =
+        sqlx::query_scalar("SELECT input_price FROM models").fetch_one(&console.owner).await.unwrap();
+    assert_eq!(price, 200_000_000);
+    let overview = ada.get("/operator").await.text();
+    assert!(overview.contains("Changed model acme/big+1input price $0.15 \u{2192} $0.20"), "{overview}");
+    assert!(overview.contains(ADA) && overview.contains("1 offered"), "{overview}");
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn what_is_wrong_is_told_at_its_field_and_nothing_typed_is_lost(pool: PgPool) {
+    let (console, mut ada) = operator(pool).await;
+    ada.post("/operator/models", &model("taken", "0.15")).await;
+    let odd = "<b>\"&";
+    for (field, typed, told) in [
+        ("input_price", "-1", "cannot be negative"),
+        ("input_price", "0,15", "with a point"),
+        ("output_price", "99999999999999999999", "at most 1000000 dollars"),
+        ("cached_input_price", "", "all three prices"),
+        ("id", "taken", "is called so already"),
+        ("id", "mini", "is called so already"),
+        ("id", odd, "letters, digits"),
+        ("context_window", "0", "From 1 to"),
+        ("max_output", "200000", "at most the context window"),
+    ] {
+        let refused = ada
+            .post("/operator/models", &with(with(model("new", "0.15"), "aliases", "n"), field, typed))
+            .await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{field} {typed}");
+        let at = refused
+            .body
+            .find(&format!("id=\"{field}-error\""))
+            .unwrap_or_else(|| panic!("{field}: {}", refused.body));
+        assert!(refused.body[at..].contains(told), "{field} {typed}: {}", refused.text());
+        assert_eq!(refused.input(field), typed);
+        assert_eq!(refused.input("output_price"), if field == "output_price" { typed } else { "0.6" });
+    }
+    let refused = ada.post("/operator/models", &model("other", "1")).await;
+    assert!(refused.text().contains("mini is the name of another model"), "{}", refused.text());
+    assert_eq!(console.count("SELECT count(*) FROM models").await, 1);
+
+    let upstream = |name: &'static str, url: &'static str, secret: &'static str| {
+        [
+            ("id", "01932f2a-0000-7000-8000-000000000001"),
+            ("row_version", "0"),
+            ("name", name),
+            ("base_url", url),
+            ("secret_name", secret),
+            ("answer_seconds", "60"),
+            ("enabled", "on"),
+        ]
+    };
+    for (field, fields) in [
+        ("base_url", upstream("e", "http://api.example.com/v1", "UPSTREAM_E_KEY")),
+        ("base_url", upstream("e", "https://user:pw@api.example.com/v1", "UPSTREAM_E_KEY")),
+        ("secret_name", upstream("e", "https://api.example.com/v1", "KEY_PEPPER")),
+        ("name", upstream(" ", "https://api.example.com/v1", "UPSTREAM_E_KEY")),
+    ] {
+        let refused = ada.post("/operator/upstreams", &fields).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{fields:?}");
+        assert!(refused.body.contains(&format!("id=\"{field}-error\"")), "{}", refused.text());
+    }
+    assert_eq!(console.count("SELECT count(*) FROM upstreams").await, 0);
+    let good = upstream("europe", "https://api.example.com/v1", "UPSTREAM_E_KEY");
+    for _ in 0..2 {
+        assert_eq!(ada.post("/operator/upstreams", &good).await.status, StatusCode::SEE_OTHER);
+    }
+    assert_eq!(console.count("SELECT count(*) FROM upstreams").await, 1, "the same form, sent twice");
+    let taken = with(good.to_vec(), "id", "01932f2a-0000-7000-8000-000000000002");
+    assert!(ada.post("/operator/upstreams", &taken).await.body.contains("id=\"name-error\""));
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn a_stale_edit_shows_both_values(pool: PgPool) {
+    let (console, mut ada) = operator(pool).await;
+    ada.post("/operator/models", &model("m", "0.15")).await;
+    let mut tab = ada.tab();
+    let (path, read) = ("/operator/models/edit?model=m", |price| with(model("m", price), "row_version", "1"));
+    assert_eq!(ada.post(path, &read("0.2")).await.status, StatusCode::SEE_OTHER);
+    let stale = tab.post(path, &read("0.3")).await;
+    assert_eq!(stale.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let text = stale.text();
+    assert!(text.contains("Input price0.200.30") && !text.contains("Output price"), "{text}");
+    assert_eq!((stale.input("input_price"), stale.input("row_version")), ("0.3".to_owned(), "2".to_owned()));
+    assert_eq!(console.count("SELECT count(*) FROM models WHERE input_price = 200000000").await, 1);
+    let anyway = with(model("m", "0.3"), "row_version", "2");
+    assert_eq!(tab.post(path, &anyway).await.status, StatusCode::SEE_OTHER);
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn a_form_from_another_site_changes_nothing(pool: PgPool) {
+    let (console, mut ada) = operator(pool).await;
+    for path in
+        ["/operator/models", "/operator/models/edit?model=m", "/operator/upstreams", ReleaseGateway::PATH]
+    {
+        let request = ada
+            .request(Method::POST, path)
+            .header(ORIGIN, "https://evil.example")
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Body::from("id=m&input_price=0&cached_input_price=0&output_price=0&max_output=1"))
+            .unwrap();
+        assert_eq!(ada.send(request).await.status, StatusCode::FORBIDDEN, "{path}");
+    }
+    assert_eq!(console.count("SELECT count(*) FROM models").await, 0);
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn gateways_are_shown_as_they_are_and_silent_ones_released(pool: PgPool) {
+    let (console, mut ada) = operator(pool).await;
+    let page = async |browser: &mut Browser| -> Page { browser.get("/operator/gateways").await };
+    assert!(page(&mut ada).await.text().contains("No gateway has been heard from yet"));
+    let version = store::policy::version(&console.owner).await.unwrap();
+    let gateway = Uuid::from_u128(7);
+    gateways::acknowledge(&console.owner, gateway, "gateway-7", version - 1).await.unwrap();
+    let report = gateways::Report {
+        address: "10.0.0.7:8080".to_owned(),
+        spool_waiting: 3,
+        spool_bytes: 1_299,
+        ..gateways::Report::default()
+    };
+    gateways::beat(&console.owner, gateway, version - 1, &report).await.unwrap();
+    let text = page(&mut ada).await.text();
+    for told in ["gateway-7", "10.0.0.7:8080", "Running", "1 behind", "3 waiting, 1.2 kB", "Nothing"] {
+        assert!(text.contains(told), "{told}: {text}");
+    }
+    console
+        .sql(
+            "INSERT INTO limits (id, account_id, measure, amount, period)
+              SELECT gen_random_uuid(), id, 'cost', 1000000000, 'never' FROM accounts",
+        )
+        .await;
+    console
+        .sql("SELECT take_lease('00000000-0000-0000-0000-000000000007', id, 100000000, 0) FROM limits")
+        .await;
+    assert!(page(&mut ada).await.text().contains("$0.10 in 1 lease"));
+    let id = gateway.to_string();
+    let early = ada.call(ReleaseGateway::PATH, &[("gateway", &id)]).await;
+    assert_eq!(early.status, StatusCode::CONFLICT, "{}", early.body);
+
+    console.sql("UPDATE gateways SET heard_at = now() - interval '2 minutes'").await;
+    let text = page(&mut ada).await.text();
+    assert!(text.contains("Silent") && text.contains("held: used by nobody"), "{text}");
+    let path = format!("/operator/gateways/{id}/release");
+    assert!(ada.get(&path).await.text().contains("Release what gateway-7 holds?"));
+    let released = ada.post(ReleaseGateway::PATH, &[("gateway", &id)]).await;
+    assert_eq!(released.location(), "/operator/gateways");
+    let text = ada.follow(&released).await.text();
+    assert!(text.contains("Released what gateway-7 held of 1 limit.") && text.contains("Nothing"), "{text}");
+    assert_eq!(console.count("SELECT count(*) FROM limit_windows WHERE reserved > 0").await, 0);
+    assert!(ada.get("/operator").await.text().contains("Released leases of gateway-7"));
+    assert!(ada.get("/operator/permissions").await.text().contains("POST /v1/chat/completions"));
+}
