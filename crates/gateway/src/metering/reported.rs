@@ -44,6 +44,11 @@ pub struct Report {
     pub is_alone: bool,
 }
 
+/// Some proxy's page, or half an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the answer is not JSON")]
+pub struct NotJson;
+
 /// The figures of a report. A stream may tell its input first and its output later.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
@@ -56,9 +61,22 @@ pub struct Figures {
 }
 
 impl Report {
-    /// Reads the report in a JSON answer or event; `None` where there is none.
+    /// Reads the report in a JSON event; `None` where there is none.
     pub fn read(json: &[u8], dialect: UsageDialect) -> Option<Self> {
-        let wire: Wire<'_> = serde_json::from_slice(json).ok()?;
+        Self::of(serde_json::from_slice(json).ok()?, dialect)
+    }
+
+    /// Reads the report in a whole answer, and on the way whether that is JSON at all; `None` where there is none.
+    pub fn read_whole(json: &[u8], dialect: UsageDialect) -> Result<Option<Self>, NotJson> {
+        match serde_json::from_slice(json) {
+            Ok(wire) => Ok(Self::of(wire, dialect)),
+            // A list, or something of another type where an object stands elsewhere.
+            Err(_) if serde_json::from_slice::<IgnoredAny>(json).is_ok() => Ok(None),
+            Err(_) => Err(NotJson),
+        }
+    }
+
+    fn of(wire: Wire<'_>, dialect: UsageDialect) -> Option<Self> {
         let inner = match dialect {
             UsageDialect::Responses => wire.response,
             UsageDialect::Messages => wire.message,

@@ -203,8 +203,7 @@ async fn whole(
     let content_type = if way.route.usage == UsageDialect::Transcripts && is_transcript(&media_type, &bytes) {
         meter.count_bytes(&bytes);
         answer.content_type.cloned()
-    } else if serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_ok() {
-        meter.read_whole(&bytes);
+    } else if meter.read_whole(&bytes).is_ok() {
         None
     } else {
         tracing::error!(request_id = %way.id, status = %answer.status, "the upstream's answer is not JSON");

@@ -7,7 +7,7 @@ use domain::usage::{TokenUsage, Units};
 use super::frame;
 use super::scout::Scout;
 use crate::metering::estimate::{self, Sent};
-use crate::metering::reported::{Figures, Report, event_kind, images, text_bytes};
+use crate::metering::reported::{Figures, NotJson, Report, event_kind, images, text_bytes};
 use crate::router::UsageDialect;
 
 /// What to do with a frame.
@@ -63,19 +63,24 @@ impl Meter {
         }
     }
 
-    /// Reads a whole answer of JSON.
-    pub fn read_whole(&mut self, json: &[u8]) {
+    /// Reads a whole answer.
+    pub fn read_whole(&mut self, json: &[u8]) -> Result<(), NotJson> {
+        let report = Report::read_whole(json, self.dialect)?;
+        let told = report.and_then(|report| report.figures?.output).is_some_and(|output| output > 0);
         match self.dialect {
+            UsageDialect::Images => self.pieces = images(json),
+            // What was generated counts where the upstream does not say, or says that it was nothing.
+            _ if told => {}
             UsageDialect::Choices => self.bytes = text_bytes(json, b"\"choices\""),
             UsageDialect::Responses => self.bytes = text_bytes(json, b"\"output\""),
             UsageDialect::Messages => self.bytes = text_bytes(json, b"\"content\""),
             UsageDialect::Transcripts => self.bytes = text_bytes(json, b"\"text\""),
-            UsageDialect::Images => self.pieces = images(json),
             UsageDialect::InputOnly | UsageDialect::Speech => {}
         }
-        if let Some(report) = Report::read(json, self.dialect) {
+        if let Some(report) = report {
             self.take(report.figures);
         }
+        Ok(())
     }
 
     /// Reads one whole frame of a stream.

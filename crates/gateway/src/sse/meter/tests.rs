@@ -155,9 +155,9 @@ fn pictures_and_sound_are_counted_as_what_they_are() {
     let (meter, _) = read_all(UsageDialect::Images, &[partial, completed]);
     assert_eq!(consumed(&meter), (100, 0, estimate::images(1), true));
     let mut whole = Meter::new(UsageDialect::Images, false);
-    whole.read_whole(br#"{"data":[{"url":"a"},{"url":"b"}]}"#);
+    whole.read_whole(br#"{"data":[{"url":"a"},{"url":"b"}]}"#).unwrap();
     assert_eq!(consumed(&whole).2, estimate::images(2));
-    whole.read_whole(br#"{"data":[{"url":"a"}],"usage":{"input_tokens":3,"output_tokens":272}}"#);
+    whole.read_whole(br#"{"data":[{"url":"a"}],"usage":{"input_tokens":3,"output_tokens":272}}"#).unwrap();
     assert_eq!(consumed(&whole), (3, 0, 272, false));
     let mut sound = Meter::new(UsageDialect::Speech, false);
     sound.count_bytes(&[0; 7_000]);
