@@ -37,6 +37,7 @@ use scene::{Scene, Stand};
 const BUILD_LIMIT: Duration = Duration::from_mins(45);
 
 /// What the command line asks for.
+#[expect(clippy::struct_excessive_bools, reason = "independent switches of a command line")]
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// One short round, to see that everything works.

@@ -9,6 +9,7 @@ mod lease;
 mod purse;
 pub mod rates;
 mod returning;
+mod spend;
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicI64;

@@ -117,11 +117,7 @@ impl Gateway {
         let metrics_address = readers.as_ref().map(|(_, address)| *address);
         let reading = readers.map(|(listener, _)| tokio::spawn(metrics::serve(listener, sources)));
         let following = certificate.map(|c| tokio::spawn(c.follow(limits.certificate_poll)));
-        let returning = tokio::spawn(leases.clone().return_idle(policy.clone()));
-        let sharing = tokio::spawn(leases.rates().clone().follow());
-        let linking = tokio::spawn(leases.rates().clone().keep_link());
-        let recalled = tokio::spawn(leases.clone().follow_recalls());
-        let filling = tokio::spawn(leases.clone().fill_up(policy.clone()));
+        let keeping_limits = keep_limits(&leases, &policy);
         let refusals = Arc::new(Refusals::new(counts.clone()));
         let state = Arc::new(State {
             prefix: config.prefix,
@@ -140,11 +136,7 @@ impl Gateway {
         Ok(Self {
             address,
             metrics_address,
-            helpers: reading
-                .into_iter()
-                .chain(following)
-                .chain([returning, sharing, linking, recalled, filling])
-                .collect(),
+            helpers: reading.into_iter().chain(following).chain(keeping_limits).collect(),
             drain: limits.drain,
             keeping: tokio::spawn(refusals.run(pool.clone(), closing.clone())),
             writer: tokio::spawn(
@@ -215,6 +207,18 @@ impl Gateway {
         self.helpers.iter().for_each(JoinHandle::abort);
         self.feed.sign_off().await;
     }
+}
+
+/// What takes, shares and gives back parts of limits beside the requests.
+fn keep_limits(leases: &Arc<Limits>, policy: &Arc<Policy>) -> [JoinHandle<()>; 5] {
+    let rates = leases.rates();
+    [
+        tokio::spawn(leases.clone().fill_up(policy.clone())),
+        tokio::spawn(leases.clone().return_idle(policy.clone())),
+        tokio::spawn(leases.clone().follow_recalls()),
+        tokio::spawn(rates.clone().follow()),
+        tokio::spawn(rates.clone().keep_link()),
+    ]
 }
 
 async fn listen(at: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {

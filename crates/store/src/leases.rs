@@ -61,7 +61,7 @@ pub async fn take(
 ) -> sqlx::Result<Vec<Option<Grant>>> {
     let limits: Vec<Uuid> = wishes.iter().map(|wish| wish.limit.0).collect();
     let needed: Vec<i64> = wishes.iter().map(|wish| wish.needed).collect();
-    let wished: Vec<i64> = wishes.iter().map(|wish| wish.wished).collect();
+    let most: Vec<i64> = wishes.iter().map(|wish| wish.wished).collect();
     let answers = sqlx::query!(
         r#"SELECT place AS "place!", granted AS "granted!", held AS "held!", epoch AS "epoch!",
                   starts_at AS "starts_at!", ends_at, amount AS "amount!", spent AS "spent!", reserved AS "reserved!"
@@ -70,7 +70,7 @@ pub async fn take(
         gateway,
         &limits,
         &needed,
-        &wished,
+        &most,
     )
     .fetch_all(db)
     .await?;

@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use super::lease::Lease;
+use super::spend::Spend;
 use super::{Part, Terms};
 
 /// How long a refusal of the database stands before it is asked again. Others settle and give back all the time.
@@ -63,49 +64,6 @@ struct Dry {
     left: i64,
     amount: i64,
     when: Instant,
-}
-
-/// What was consumed in the second that runs and in the one before, and the most that was in use at once in either.
-#[derive(Clone, Copy, Debug)]
-struct Spend {
-    second: Instant,
-    running: i64,
-    before: i64,
-    peak: i64,
-    peak_before: i64,
-}
-
-impl Spend {
-    fn add(&mut self, at: Instant, amount: i64) {
-        self.turn(at);
-        self.running = self.running.saturating_add(amount);
-    }
-
-    fn in_use(&mut self, at: Instant, amount: i64) {
-        self.turn(at);
-        self.peak = self.peak.max(amount);
-    }
-
-    fn peak(&mut self, at: Instant) -> i64 {
-        self.turn(at);
-        self.peak.max(self.peak_before)
-    }
-
-    fn per_second(&mut self, at: Instant) -> i64 {
-        self.turn(at);
-        self.running.max(self.before)
-    }
-
-    fn turn(&mut self, at: Instant) {
-        let seconds = at.saturating_duration_since(self.second).as_secs();
-        if seconds > 0 {
-            self.before = if seconds == 1 { self.running } else { 0 };
-            self.running = 0;
-            self.peak_before = if seconds == 1 { self.peak } else { 0 };
-            self.peak = 0;
-            self.second += Duration::from_secs(seconds);
-        }
-    }
 }
 
 impl State {
@@ -238,11 +196,10 @@ impl Drop for Doubt<'_> {
 impl Purse {
     pub(super) fn new(limit: LimitId) -> Self {
         let now = Instant::now();
-        let spend = Spend { second: now, running: 0, before: 0, peak: 0, peak_before: 0 };
         let state = State {
             leases: Vec::new(),
             dry: None,
-            spend,
+            spend: Spend::new(now),
             used_at: now,
             last_need: 0,
             waiting: 0,
