@@ -214,6 +214,8 @@ fn model_conflict(
             ("Input price", typed.input_price),
             ("Cached input price", typed.cached_input_price),
             ("Output price", typed.output_price),
+            ("Price per image", typed.price_per_image),
+            ("Price per second of sound", typed.price_per_second),
             ("Context window", typed.context_window),
             ("Output cap", typed.max_output),
             ("Offered", yes_or_no(typed.enabled)),
