@@ -90,3 +90,57 @@ END
 $$;
 GRANT EXECUTE ON FUNCTION tidy_up_windows TO latchkey_console;
 CREATE INDEX limit_windows_by_end ON limit_windows (ends_at) WHERE ends_at IS NOT NULL;
+
+-- Several limits are asked for at once: whoever is late with one of them must leave nothing behind of the others.
+CREATE OR REPLACE FUNCTION take_lease(gateway uuid, which uuid, needed bigint, wished bigint,
+                           OUT granted bigint, OUT held bigint, OUT epoch bigint, OUT starts_at timestamptz,
+                           OUT ends_at timestamptz, OUT amount bigint, OUT spent bigint, OUT reserved bigint)
+RETURNS SETOF record
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET lock_timeout = '1s' AS $$
+#variable_conflict use_column
+DECLARE
+    owner uuid;
+    left_ bigint;
+BEGIN
+    SELECT l.account_id, l.amount, w.starts_at, w.ends_at INTO owner, amount, starts_at, ends_at
+    FROM limits l JOIN accounts a ON a.id = l.account_id,
+         LATERAL limit_window(l.period, l.period_since, a.time_zone, clock_timestamp()) w
+    WHERE l.id = which;
+    IF owner IS NULL THEN
+        RETURN;
+    END IF;
+    -- From here on this window is ours until commit.
+    IF needed = 0 THEN
+        SELECT f.amount, f.spent, f.reserved, f.amount - f.spent - f.reserved INTO amount, spent, reserved, left_
+        FROM limit_windows f WHERE f.limit_id = which AND f.starts_at = take_lease.starts_at FOR UPDATE SKIP LOCKED;
+        IF NOT FOUND THEN
+            RETURN;
+        END IF;
+    ELSE
+        INSERT INTO limit_windows AS f (limit_id, account_id, starts_at, ends_at, amount)
+        VALUES (which, owner, take_lease.starts_at, take_lease.ends_at, take_lease.amount)
+        ON CONFLICT DO NOTHING;
+        SELECT f.amount, f.spent, f.reserved, f.amount - f.spent - f.reserved INTO amount, spent, reserved, left_
+        FROM limit_windows f WHERE f.limit_id = which AND f.starts_at = take_lease.starts_at FOR UPDATE;
+    END IF;
+    IF clock_timestamp() > statement_timestamp() + interval '1.5 s' THEN
+        RAISE lock_not_available USING MESSAGE = 'whoever asked has gone';
+    END IF;
+    granted := CASE WHEN needed > left_ THEN 0 ELSE greatest(needed, least(wished, left_ / 8), 0) END;
+    UPDATE limit_windows f SET reserved = f.reserved + granted
+    WHERE f.limit_id = which AND f.starts_at = take_lease.starts_at AND granted > 0;
+    reserved := reserved + granted;
+    INSERT INTO leases AS held_by (limit_id, starts_at, gateway_id, account_id, amount)
+    VALUES (which, take_lease.starts_at, gateway, owner, granted)
+    ON CONFLICT (limit_id, starts_at, gateway_id)
+        DO UPDATE SET amount = held_by.amount + granted, touched_at = now()
+    RETURNING held_by.amount, held_by.epoch INTO held, epoch;
+    IF granted = 0 AND needed > 0 AND reserved > held THEN
+        PERFORM pg_notify('latchkey_recalls', which::text);
+    END IF;
+    RETURN NEXT;
+END
+$$;
+
+-- 0035 made it anew, without the bound it had.
+ALTER FUNCTION share_rates SET lock_timeout = '1s';
