@@ -84,6 +84,8 @@ pub struct ModelRow {
     pub output_cap: String,
     /// Input, cached input, output in dollars per million tokens; none where they are unknown.
     pub prices: Option<[String; 3]>,
+    /// `$0.04 per image`, `$0.0001 per second`; those that are known.
+    pub unit_prices: Vec<String>,
     /// Whether keys may use it.
     pub enabled: bool,
 }
@@ -122,6 +124,10 @@ pub struct ModelTyped {
     pub cached_input_price: String,
     /// Dollars per million output tokens.
     pub output_price: String,
+    /// Dollars per generated image.
+    pub price_per_image: String,
+    /// Dollars per second of sound.
+    pub price_per_second: String,
     /// Tokens it reads and writes.
     pub context_window: String,
     /// Tokens it writes.

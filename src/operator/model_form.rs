@@ -109,15 +109,49 @@ fn Prices(typed: ModelTyped, errors: Vec<(String, String)>) -> impl IntoView {
         <fieldset class="group">
             <legend class="section-title">"Prices"</legend>
             <p class="field-hint">
-                "US dollars per million tokens, such as 0.15. Leave all three empty where they are unknown: such a model \
-                 is refused to keys with a cost limit. A price of 0 always passes."
+                "US dollars per million tokens, such as 0.15. Leave all three empty where they are unknown: to keys with a \
+                 cost limit such a model is refused, but for what it is charged by below. A price of 0 always passes."
             </p>
             <div class="group-row">
                 {field("input_price", "Input", typed.input_price)}
                 {field("cached_input_price", "Cached input", typed.cached_input_price)}
                 {field("output_price", "Output", typed.output_price)}
             </div>
+            <UnitPrices
+                per_image=typed.price_per_image
+                per_second=typed.price_per_second
+                errors=errors.clone()
+            />
         </fieldset>
+    }
+}
+
+#[component]
+fn UnitPrices(per_image: String, per_second: String, errors: Vec<(String, String)>) -> impl IntoView {
+    view! {
+        <div class="group-row">
+            <TextField
+                name="price_per_image"
+                label="Per image"
+                hint="US dollars for each generated image, such as 0.04. Charged beside its tokens."
+                inputmode="decimal"
+                optional=true
+                maxlength=30
+                value=per_image
+                error=error_of(&errors, "price_per_image")
+            />
+            <TextField
+                name="price_per_second"
+                label="Per second of sound"
+                hint="US dollars for each second heard or spoken, such as 0.0001. Charged beside its tokens. Speech \
+                      generated at a price per second is refused to keys with a cost limit."
+                inputmode="decimal"
+                optional=true
+                maxlength=30
+                value=per_second
+                error=error_of(&errors, "price_per_second")
+            />
+        </div>
     }
 }
 

@@ -32,7 +32,7 @@ pub fn ModelsRoute() -> impl IntoView {
 #[component]
 fn Models(view: ModelsView) -> impl IntoView {
     let ModelsView { account, rows, flash } = view;
-    let lead = "Prices are in US dollars per million tokens.";
+    let lead = "Prices are in US dollars per million tokens where they name no other unit.";
     let add = || {
         view! {
             <LinkButton href="/operator/models/new" look=ButtonLook::Primary icon=IconName::Plus>
@@ -76,6 +76,7 @@ fn Row(model: ModelRow) -> impl IntoView {
     let [input, cached, output] = model.prices.unwrap_or_else(unknown);
     let aliases = if model.aliases.is_empty() { String::new() } else { format!("also {}", model.aliases) };
     let upstreams = model.upstreams.into_iter().map(|name| view! { <li>{name}</li> }).collect_view();
+    let unit_prices = model.unit_prices.into_iter().map(|text| view! { <Under text /> }).collect_view();
     view! {
         <tr role="row" class:row-revoked=!model.enabled>
             <th scope="row" role="rowheader" class="cell-name">
@@ -104,6 +105,7 @@ fn Row(model: ModelRow) -> impl IntoView {
             </td>
             <td role="cell" class="cell-number" data-label="Output">
                 {output}
+                {unit_prices}
             </td>
         </tr>
     }

@@ -31,6 +31,8 @@ fn model<'a>(id: &'a str, price: &'a str) -> Vec<(&'a str, &'a str)> {
         ("input_price", price),
         ("cached_input_price", "0.075"),
         ("output_price", "0.6"),
+        ("price_per_image", "0.04"),
+        ("price_per_second", ""),
         ("context_window", "128000"),
         ("max_output", "16384"),
         ("enabled", "on"),
@@ -105,6 +107,7 @@ async fn a_model_is_added_and_its_price_edited(pool: PgPool) {
     let text = list.text();
     assert!(text.contains("Saved acme/big+1. Enforced on 1/1 gateways in"), "{text}");
     assert!(text.contains("$0.15") && text.contains("$0.075") && text.contains("also mini, small"), "{text}");
+    assert!(text.contains("$0.04 per image") && !text.contains("per second"), "{text}");
     let again = ada.post("/operator/models", &model("acme/big+1", "0.15")).await;
     assert_eq!(again.status, StatusCode::SEE_OTHER, "the same form, sent twice");
 
@@ -112,13 +115,22 @@ async fn a_model_is_added_and_its_price_edited(pool: PgPool) {
     assert!(list.body.contains(&format!("href=\"{edit}\"")), "{}", list.body);
     let form = ada.get(edit).await;
     assert_eq!((form.input("input_price"), form.input("row_version")), ("0.15".to_owned(), "1".to_owned()));
+    assert_eq!(
+        (form.input("price_per_image"), form.input("price_per_second")),
+        ("0.04".to_owned(), String::new())
+    );
     let dearer = with(model("acme/big+1", "0.2"), "row_version", "1");
+    let dearer = with(with(dearer, "price_per_image", ""), "price_per_second", "0.000100");
     assert_eq!(ada.post(edit, &dearer).await.status, StatusCode::SEE_OTHER);
-    let price: i64 =
-        sqlx::query_scalar("SELECT input_price FROM models").fetch_one(&console.owner).await.unwrap();
-    assert_eq!(price, 200_000_000);
+    let stored = "SELECT count(*) FROM models
+                  WHERE input_price = 200000000 AND price_per_image IS NULL AND price_per_second = 100000";
+    assert_eq!(console.count(stored).await, 1);
+    let text = ada.get("/operator/models").await.text();
+    assert!(text.contains("$0.0001 per second") && !text.contains("per image"), "{text}");
     let overview = ada.get("/operator").await.text();
     assert!(overview.contains("Changed model acme/big+1input price $0.15 \u{2192} $0.20"), "{overview}");
+    assert!(overview.contains("price per second $0.0001"), "{overview}");
+    assert!(overview.contains("price per image $0.04 \u{2192} "), "{overview}");
     assert!(overview.contains(ADA) && overview.contains("1 offered"), "{overview}");
 }
 
@@ -132,6 +144,10 @@ async fn what_is_wrong_is_told_at_its_field_and_nothing_typed_is_lost(pool: PgPo
         ("input_price", "0,15", "with a point"),
         ("output_price", "99999999999999999999", "at most 1000000 dollars"),
         ("cached_input_price", "", "all three prices"),
+        ("price_per_image", "100.5", "at most 100 dollars"),
+        ("price_per_image", "0.0000000001", "at most nine digits"),
+        ("price_per_second", "-0.1", "cannot be negative"),
+        ("price_per_second", "1e-4", "with a point"),
         ("id", "taken", "is called so already"),
         ("id", "mini", "is called so already"),
         ("id", odd, "letters, digits"),
@@ -192,10 +208,11 @@ async fn a_stale_edit_shows_both_values(pool: PgPool) {
     let mut tab = ada.tab();
     let (path, read) = ("/operator/models/edit?model=m", |price| with(model("m", price), "row_version", "1"));
     assert_eq!(ada.post(path, &read("0.2")).await.status, StatusCode::SEE_OTHER);
-    let stale = tab.post(path, &read("0.3")).await;
+    let stale = tab.post(path, &with(read("0.3"), "price_per_second", "0.01")).await;
     assert_eq!(stale.status, StatusCode::UNPROCESSABLE_ENTITY);
     let text = stale.text();
     assert!(text.contains("Input price0.200.30") && !text.contains("Output price"), "{text}");
+    assert!(text.contains("Price per second of sound") && !text.contains("Price per image"), "{text}");
     assert_eq!((stale.input("input_price"), stale.input("row_version")), ("0.3".to_owned(), "2".to_owned()));
     assert_eq!(console.count("SELECT count(*) FROM models WHERE input_price = 200000000").await, 1);
     let anyway = with(model("m", "0.3"), "row_version", "2");

@@ -28,21 +28,24 @@ const fn v6(segments: [u16; 8], prefix: u8) -> Ipv6Net {
 }
 
 /// Unspecified, link-local (where clouds keep their metadata and with it the machine's own keys), multicast, reserved
-/// and broadcast; Azure's metadata are at a public address.
-const NEVER_V4: [Ipv4Net; 5] = [
+/// and broadcast; metadata of Azure are at a public address, of Alibaba and Oracle at special ones.
+const NEVER_V4: [Ipv4Net; 7] = [
     v4(0, 0, 0, 0, 8),
     v4(169, 254, 0, 0, 16),
     v4(224, 0, 0, 0, 4),
     v4(240, 0, 0, 0, 4),
     v4(168, 63, 129, 16, 32),
+    v4(100, 100, 100, 200, 32),
+    v4(192, 0, 0, 192, 32),
 ];
 
 /// The same; metadata of AWS and Google are at unique local addresses.
-const NEVER_V6: [Ipv6Net; 5] = [
+const NEVER_V6: [Ipv6Net; 6] = [
     v6([0, 0, 0, 0, 0, 0, 0, 0], 128),
     v6([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10),
     v6([0xff00, 0, 0, 0, 0, 0, 0, 0], 8),
     v6([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254], 128),
+    v6([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23], 128),
     v6([0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254], 128),
 ];
 
@@ -60,20 +63,20 @@ const PRIVATE_V4: [Ipv4Net; 10] = [
     v4(203, 0, 113, 0, 24),
 ];
 
-/// Loopback, unique local, site-local, discarded, documentation.
-const PRIVATE_V6: [Ipv6Net; 5] = [
+/// Loopback, unique local, site-local, translated in a way only that network knows (RFC 8215), discarded, documentation.
+const PRIVATE_V6: [Ipv6Net; 6] = [
     v6([0, 0, 0, 0, 0, 0, 0, 1], 128),
     v6([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7),
     v6([0xfec0, 0, 0, 0, 0, 0, 0, 0], 10),
+    v6([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48),
     v6([0x100, 0, 0, 0, 0, 0, 0, 0], 64),
     v6([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32),
 ];
 
-/// Networks whose addresses hold an IPv4 address, and at which byte: translation (RFC 6052, RFC 8215), 6to4, and the
-/// old compatible form.
-const HOLD_V4: [(Ipv6Net, usize); 4] = [
+/// Networks whose addresses hold an IPv4 address, and at which byte: translation (RFC 6052), 6to4, and the old
+/// compatible form.
+const HOLD_V4: [(Ipv6Net, usize); 3] = [
     (v6([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96), 12),
-    (v6([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48), 12),
     (v6([0x2002, 0, 0, 0, 0, 0, 0, 0], 16), 2),
     (v6([0, 0, 0, 0, 0, 0, 0, 0], 96), 12),
 ];
@@ -201,14 +204,15 @@ mod tests {
             &["127.0.0.1", "127.255.255.254", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.0.1"],
             Place::Private,
         );
-        all(&["100.64.0.1", "100.100.100.200", "198.18.0.1", "192.0.0.192", "203.0.113.1"], Place::Private);
+        all(&["100.64.0.1", "100.100.100.201", "198.18.0.1", "192.0.0.1", "203.0.113.1"], Place::Private);
         all(&["::1", "fc00::1", "fd12:3456::1", "fec0::1", "2001:db8::1", "::ffff:10.0.0.1"], Place::Private);
-        all(&["64:ff9b::10.0.0.1", "64:ff9b:1::127.0.0.1", "2002:7f00:1::1", "::127.0.0.1"], Place::Private);
+        all(&["64:ff9b::10.0.0.1", "64:ff9b:1:808:8:800::", "2002:7f00:1::1", "::127.0.0.1"], Place::Private);
         all(
             &["0.0.0.0", "0.1.2.3", "169.254.169.254", "169.254.0.1", "224.0.0.1", "239.1.1.1"],
             Place::Never,
         );
         all(&["240.0.0.1", "255.255.255.255", "168.63.129.16", "::", "fe80::1", "febf::1"], Place::Never);
+        all(&["100.100.100.200", "192.0.0.192", "fd00:ec2::23"], Place::Never);
         all(&["ff02::1", "fd00:ec2::254", "fd20:ce::254", "::ffff:169.254.169.254"], Place::Never);
         all(
             &["::ffff:0.0.0.0", "64:ff9b::169.254.169.254", "2002:a9fe:a9fe::1", "::169.254.169.254"],

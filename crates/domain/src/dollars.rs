@@ -3,6 +3,9 @@
 /// The dearest price, in nano-dollars per million tokens: a million dollars. Below it no record's cost leaves 64 bits,
 /// however many tokens it counts.
 pub const DEAREST: i64 = 1_000_000 * NANOS;
+/// The dearest price of a picture or a second of sound, in nano-dollars: a hundred dollars. An answer has at most
+/// some thirty million pictures, a record at most 2^32 ms of sound: neither takes a record's cost out of 64 bits.
+pub const DEAREST_UNIT: i64 = 100 * NANOS;
 const NANOS: i64 = 1_000_000_000;
 
 /// Why a text is no price. The texts are for the person who typed it.
@@ -17,13 +20,23 @@ pub enum PriceError {
     /// More than nine digits behind the point.
     #[error("A price has at most nine digits after the point")]
     TooFine,
-    /// Above [`DEAREST`].
-    #[error("A price is at most 1000000 dollars")]
-    TooDear,
+    /// Above the dearest one, which is this many dollars.
+    #[error("A price is at most {0} dollars")]
+    TooDear(i64),
 }
 
-/// Reads a price such as `0.15`, `$2.50` or `10`, in dollars, as nano-dollars.
+/// Reads a price of a million tokens such as `0.15`, `$2.50` or `10`, in dollars, as nano-dollars: at most [`DEAREST`].
 pub fn parse_price(text: &str) -> Result<i64, PriceError> {
+    parse(text, DEAREST)
+}
+
+/// Reads a price of a picture or a second, in dollars, as nano-dollars: at most [`DEAREST_UNIT`].
+pub fn parse_unit_price(text: &str) -> Result<i64, PriceError> {
+    parse(text, DEAREST_UNIT)
+}
+
+fn parse(text: &str, dearest: i64) -> Result<i64, PriceError> {
+    let too_dear = PriceError::TooDear(dearest / NANOS);
     let text = text.trim();
     if text.starts_with(['-', '\u{2212}']) {
         return Err(PriceError::Negative);
@@ -39,11 +52,11 @@ pub fn parse_price(text: &str) -> Result<i64, PriceError> {
         return Err(PriceError::TooFine);
     }
     let number = |digits: &str| if digits.is_empty() { Ok(0) } else { digits.parse::<i64>() };
-    let whole = number(whole.trim_start_matches('0')).map_err(|_| PriceError::TooDear)?;
+    let whole = number(whole.trim_start_matches('0')).map_err(|_| too_dear)?;
     // Nine digits at most, so it fits.
     let nanos = number(&format!("{fraction:0<9}")).map_err(|_| PriceError::TooFine)?;
     let price = whole.checked_mul(NANOS).and_then(|whole| whole.checked_add(nanos));
-    price.filter(|price| *price <= DEAREST).ok_or(PriceError::TooDear)
+    price.filter(|price| *price <= dearest).ok_or(too_dear)
 }
 
 /// A price without loss, as [`parse_price`] reads it: at least cents, and every digit there is.
@@ -61,7 +74,8 @@ mod tests {
 
     use super::*;
     use crate::money::Price;
-    use crate::usage::TokenUsage;
+    use crate::tariff::Tariff;
+    use crate::usage::{TokenUsage, Units};
 
     #[test]
     fn prices() {
@@ -84,8 +98,12 @@ mod tests {
         assert_eq!(parse_price("-0.15"), Err(PriceError::Negative));
         assert_eq!(parse_price("0.0000000001"), Err(PriceError::TooFine));
         for text in ["1000000.000000001", "9223372037", "99999999999999999999999"] {
-            assert_eq!(parse_price(text), Err(PriceError::TooDear), "{text}");
+            assert_eq!(parse_price(text), Err(PriceError::TooDear(1_000_000)), "{text}");
         }
+        assert_eq!(parse_unit_price("0.04"), Ok(40_000_000));
+        assert_eq!(parse_unit_price("100"), Ok(DEAREST_UNIT));
+        assert_eq!(parse_unit_price("100.000000001"), Err(PriceError::TooDear(100)));
+        assert_eq!(parse_unit_price("-1"), Err(PriceError::Negative));
     }
 
     #[test]
@@ -93,6 +111,12 @@ mod tests {
         let price = Price { input: DEAREST, cached_input: DEAREST, output: DEAREST };
         let most = TokenUsage { input: u32::MAX, cached_input: 0, output: u32::MAX };
         assert!(price.cost(most).is_ok());
+        let heard = Tariff { second: Some(DEAREST_UNIT), ..price.into() };
+        assert!(heard.cost(most, Units { images: None, audio_ms: Some(u32::MAX) }).is_ok());
+        // What the gateway believes of tokens, and the pictures that fit into an answer of 64 MiB.
+        let drawn = Tariff { image: Some(DEAREST_UNIT), ..heard };
+        let believable = TokenUsage { input: 10_000_000, cached_input: 0, output: 10_000_000 };
+        assert!(drawn.cost(believable, Units { images: Some(1 << 25), audio_ms: Some(u32::MAX) }).is_ok());
     }
 
     proptest! {

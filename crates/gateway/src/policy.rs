@@ -21,6 +21,7 @@ use store::PgPool;
 use store::models::Model;
 use time::OffsetDateTime;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use self::asking::Asking;
 pub use self::clock::Clock;
@@ -30,6 +31,9 @@ pub use self::set::Known;
 pub(crate) use self::set::known_for_tests;
 use self::set::{Account, Asked, Group, Set};
 use crate::limits::Terms;
+
+/// Between two attempts to look up the key of a running stream.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// The policy in force.
 #[derive(Debug)]
@@ -204,18 +208,30 @@ impl Policy {
     ) -> Refusal {
         let mut changes = self.changed.subscribe();
         loop {
-            if let Some(refusal) = self.refusal_of(&digest, client, &limits) {
-                return refusal;
-            }
-            if changes.changed().await.is_err() {
-                return std::future::pending().await;
+            match self.find_or_ask(&digest).await {
+                Ok(standing) => {
+                    if let Some(refusal) = self.refusal_of(standing, client, &limits) {
+                        return refusal;
+                    }
+                    if changes.changed().await.is_err() {
+                        return std::future::pending().await;
+                    }
+                }
+                // A stale set says nothing about a stream that was admitted while it was fresh; nor does a look-up that
+                // could not be made, which is made again.
+                Err(_) => {
+                    let _ = timeout(LOOK_AGAIN, changes.changed()).await;
+                }
             }
         }
     }
 
-    fn refusal_of(&self, digest: &Digest, client: std::net::IpAddr, limits: &[LimitId]) -> Option<Refusal> {
-        // A stale set says nothing about a stream that was admitted while it was fresh.
-        let Ok(standing) = self.find(digest) else { return None };
+    fn refusal_of(
+        &self,
+        standing: Option<Standing>,
+        client: std::net::IpAddr,
+        limits: &[LimitId],
+    ) -> Option<Refusal> {
         let Some(standing) = standing else { return Some(Refusal::InvalidApiKey) };
         let demand = Demand { permission: "", model: decision::Model::None };
         let now = self.now();

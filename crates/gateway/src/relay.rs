@@ -229,6 +229,9 @@ impl Relay {
             None => self.cut_off = true,
         }
         tracing::info!(request_id = %self.entry.request(), code = refusal.code(), "a stream was ended early");
+        if !matches!(refusal, Refusal::UpstreamFailed | Refusal::UpstreamTimeout) {
+            self.meter.cut_short();
+        }
         self.settle(refusal.status(), true);
     }
 
@@ -245,6 +248,7 @@ impl Relay {
 impl Drop for Relay {
     /// The client left before the end: charged what was emitted. (Where the stream is over, it is settled already.)
     fn drop(&mut self) {
+        self.meter.cut_short();
         self.settle(client_closed(), true);
     }
 }

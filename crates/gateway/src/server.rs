@@ -189,6 +189,11 @@ impl Gateway {
         if timeout_at(end, &mut self.keeping).await.is_err() {
             self.keeping.abort();
         }
+        // Nobody takes a lease any more while they go back.
+        for helper in &mut self.helpers {
+            helper.abort();
+            let _ = helper.await;
+        }
         // What is in use by records the database has not got stays reserved until they are there.
         let giving_back = async {
             if self.spool.unsettled() == 0 {
@@ -204,7 +209,6 @@ impl Gateway {
         let _ = self.tending.await;
         self.spool.close().await;
         self.feeding.abort();
-        self.helpers.iter().for_each(JoinHandle::abort);
         self.feed.sign_off().await;
     }
 }

@@ -1,4 +1,5 @@
-//! Deleting what only grows: old sign-in codes, policy changes and refusals, gateways that are gone.
+//! Deleting what only grows: old sign-in codes, policy changes and refusals, gateways that are gone, windows of limits
+//! that are long over.
 //!
 //! What is old is the database's to say, by its own clock; see the migration.
 
@@ -10,7 +11,9 @@ const BITE: i32 = 10_000;
 /// Deletes some of what is of no use any more and returns how much; 0 when nothing is left, or while another console
 /// is at it.
 pub async fn tidy_up(db: impl PgExecutor<'_>) -> sqlx::Result<i64> {
-    sqlx::query_scalar!(r#"SELECT tidy_up($1) + tidy_up_refusals($1) AS "gone!""#, BITE).fetch_one(db).await
+    sqlx::query_scalar!(r#"SELECT tidy_up($1) + tidy_up_refusals($1) + tidy_up_windows($1) AS "gone!""#, BITE)
+        .fetch_one(db)
+        .await
 }
 
 #[cfg(test)]
@@ -135,5 +138,45 @@ mod tests {
         assert_eq!(tidy_up(&console).await.unwrap(), 0, "the first is still at it");
         drop(first);
         assert_eq!(tidy_up(&console).await.unwrap(), 1);
+    }
+
+    #[sqlx::test(migrator = "crate::MIGRATOR")]
+    async fn windows_go_a_quarter_after_their_end_and_their_empty_leases_after_a_day(pool: PgPool) {
+        let acme = account(&pool, "acme").await;
+        let console = as_role(&pool, "latchkey_console").await.unwrap();
+        let gateway = as_role(&pool, "latchkey_gateway").await.unwrap();
+        let (key, _) = keys::tests::make_key(&console, acme, "one", 1).await.unwrap();
+        let mut tx = TenantTx::begin(&console, acme.id).await.unwrap();
+        let terms = Terms { measure: Measure::Cost, amount: 1_000, period: Period::Daily };
+        let limit = limits::put(&mut tx, Subject::Key(key), terms).await.unwrap();
+        tx.commit().await.unwrap();
+        let wish = leases::Wish { limit, needed: 1, wished: 1 };
+        leases::take(&gateway, Uuid::nil(), &[wish]).await.unwrap()[0].unwrap();
+        let age = async |days: i32| {
+            sqlx::query!("UPDATE limit_windows SET ends_at = now() - make_interval(days => $1)", days)
+                .execute(&pool)
+                .await
+                .unwrap();
+        };
+        let left = async || {
+            sqlx::query!(
+                r#"SELECT (SELECT count(*) FROM limit_windows) AS "windows!", (SELECT count(*) FROM leases) AS "leases!""#
+            )
+            .fetch_one(&pool)
+            .await
+            .map(|row| (row.windows, row.leases))
+            .unwrap()
+        };
+        age(100).await;
+        tidy_up(&console).await.unwrap();
+        assert_eq!(left().await, (1, 1), "a lease that holds something stays, and its window with it");
+        let held = leases::list_held(&gateway, Uuid::nil()).await.unwrap();
+        leases::give_back(&gateway, Uuid::nil(), &held, leases::Patience::SomeTime).await.unwrap();
+        age(2).await;
+        tidy_up(&console).await.unwrap();
+        assert_eq!(left().await, (1, 0));
+        age(91).await;
+        assert_eq!(tidy_up(&console).await.unwrap(), 1);
+        assert_eq!(left().await, (0, 0));
     }
 }

@@ -147,7 +147,8 @@ pub async fn give_back(
     .await
 }
 
-/// What a gateway holds of one limit, whatever it believes itself: after an answer that did not come.
+/// What a gateway holds of one limit, whatever it believes itself: after an answer that did not come. Waits for what is
+/// still being committed: that may be the answer.
 pub async fn list_held_of(
     db: impl PgExecutor<'_>,
     gateway: Uuid,
@@ -156,7 +157,8 @@ pub async fn list_held_of(
     sqlx::query_as!(
         GiveBack,
         r#"SELECT limit_id AS "limit: LimitId", starts_at, epoch, amount FROM leases
-           WHERE gateway_id = $1 AND limit_id = $2 AND amount > 0"#,
+           WHERE gateway_id = $1 AND limit_id = $2 AND amount > 0
+           ORDER BY starts_at FOR UPDATE"#,
         gateway,
         limit as LimitId,
     )

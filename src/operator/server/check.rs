@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use axum::http::Uri;
-use domain::dollars::parse_price;
+use domain::dollars::{parse_price, parse_unit_price};
 use domain::money::Price;
 use store::models::Way;
 use store::operator::{models, upstreams};
@@ -37,6 +37,8 @@ impl Posted<'_> {
             input_price: self.text("input_price"),
             cached_input_price: self.text("cached_input_price"),
             output_price: self.text("output_price"),
+            price_per_image: self.text("price_per_image"),
+            price_per_second: self.text("price_per_second"),
             context_window: self.text("context_window"),
             max_output: self.text("max_output"),
             enabled: self.is_on("enabled"),
@@ -90,6 +92,8 @@ pub fn model(typed: &ModelTyped, ways: &[WayField]) -> Result<models::Setup, Err
     let same_or = |name: &str| if name.is_empty() { typed.id.clone() } else { name.to_owned() };
     let upstream_model = judge.take("upstream_model", upstream_name(same_or(&typed.upstream_model)));
     let price = price(typed).map_err(|errors| judge.0.extend(errors)).ok();
+    let price_per_image = judge.take("price_per_image", unit_price(&typed.price_per_image));
+    let price_per_second = judge.take("price_per_second", unit_price(&typed.price_per_second));
     let context_window = judge.take("context_window", optional_tokens(&typed.context_window));
     let max_output = judge.take("max_output", tokens(&typed.max_output));
     if let (Some(Some(window)), Some(most)) = (context_window, max_output)
@@ -104,6 +108,8 @@ pub fn model(typed: &ModelTyped, ways: &[WayField]) -> Result<models::Setup, Err
             upstream_model: upstream_model?,
             ways: ways?,
             price: price?,
+            price_per_image: price_per_image?,
+            price_per_second: price_per_second?,
             context_window: context_window?,
             max_output: max_output?,
             enabled: typed.enabled,
@@ -137,6 +143,15 @@ fn price(typed: &ModelTyped) -> Result<Option<Price>, Errors> {
     match prices {
         [Some(input), Some(cached_input), Some(output)] => Ok(Some(Price { input, cached_input, output })),
         _ => Err(judge.0),
+    }
+}
+
+/// The price of an image or a second; an empty text is none.
+fn unit_price(text: &str) -> Result<Option<i64>, String> {
+    if text.is_empty() {
+        Ok(None)
+    } else {
+        parse_unit_price(text).map(Some).map_err(|error| error.to_string())
     }
 }
 
@@ -315,6 +330,7 @@ mod tests {
             input_price: text("0.15"),
             cached_input_price: text("0.075"),
             output_price: text("0.6"),
+            price_per_image: text("0.04"),
             context_window: text("128 000"),
             max_output: text("16384"),
             enabled: true,
@@ -342,6 +358,7 @@ mod tests {
             (setup.price, setup.context_window, setup.max_output),
             (Some(price), Some(128_000), 16_384)
         );
+        assert_eq!((setup.price_per_image, setup.price_per_second), (Some(40_000_000), None));
         let ways: Vec<_> =
             setup.ways.iter().map(|way| (way.upstream.as_u128(), way.upstream_model.as_str())).collect();
         assert_eq!(ways, [(3, "there"), (1, "acme/big-1")]);
@@ -358,6 +375,8 @@ mod tests {
             input_price: text("-1"),
             cached_input_price: text(""),
             output_price: text("1000001"),
+            price_per_image: text("100.01"),
+            price_per_second: text("-0"),
             context_window: text("many"),
             max_output: text("0"),
             ..ModelTyped::default()
@@ -369,6 +388,8 @@ mod tests {
             "input_price",
             "cached_input_price",
             "output_price",
+            "price_per_image",
+            "price_per_second",
             "context_window",
             "max_output",
         ];
@@ -379,7 +400,8 @@ mod tests {
             output_price: text(""),
             ..typed()
         };
-        assert_eq!(model(&free, &[]).unwrap().price, None);
+        let by_image = model(&free, &[]).unwrap();
+        assert_eq!((by_image.price, by_image.price_per_image), (None, Some(40_000_000)));
         let small = ModelTyped { context_window: text("8000"), ..typed() };
         assert_eq!(fields(model(&small, &[])), ["max_output"]);
         for name in ["", "a//b", "../etc", "a/..", "a b", "m\u{f6}del", "a;b", "a?b"] {

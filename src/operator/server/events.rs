@@ -100,16 +100,22 @@ mod tests {
 
     #[test]
     fn only_what_is_another_one_now_is_told() {
-        let before = json!({ "id": "m", "input_price": 150_000_000, "enabled": true, "max_output": 16_384 });
-        let after =
-            json!({ "id": "m", "input_price": 2_500_000_000_i64, "enabled": false, "max_output": 16_384 });
+        let before = json!({ "id": "m", "input_price": 150_000_000, "price_per_image": null, "enabled": true,
+                             "max_output": 16_384 });
+        let after = json!({ "id": "m", "input_price": 2_500_000_000_i64, "price_per_image": 40_000_000,
+                            "enabled": false, "max_output": 16_384 });
         let told: Vec<_> = changes(Some(&before), Some(&after), &[])
             .into_iter()
             .map(|c| (c.field, c.before, c.after))
             .collect();
         let row =
             |field: &str, before: &str, after: &str| (field.to_owned(), before.to_owned(), after.to_owned());
-        assert_eq!(told, [row("enabled", "yes", "no"), row("input price", "$0.15", "$2.50")]);
+        let all = [
+            row("enabled", "yes", "no"),
+            row("input price", "$0.15", "$2.50"),
+            row("price per image", "", "$0.04"),
+        ];
+        assert_eq!(told, all);
         assert_eq!(changes(None, Some(&json!({ "alias": "mini", "model_id": "m" })), &[])[0].after, "mini");
     }
 }

@@ -93,21 +93,32 @@ fn held_text(held: &Held) -> String {
 
 /// Releases all that a silent gateway holds, and says what came of it.
 pub async fn release(operator: &Operator, gateway: Uuid) -> Result<String, Failure> {
-    let mut tx = operator.begin().await?;
     let known = fleet::list(&operator.visit.state.pool).await?;
     let name = known.into_iter().find(|row| row.id == gateway).ok_or(AppError::NotFound)?.name;
-    match fleet::release(&mut tx, gateway).await? {
-        Released::Heard => {
-            let message =
-                format!("{name} was heard a moment ago, so what it holds is in use. Nothing was released.");
-            Err(AppError::Conflict { message }.into())
-        }
-        Released::Limits(0) => Ok(format!("{name} held nothing.")),
-        Released::Limits(limits) => {
-            tx.commit().await?;
-            let limits =
-                if limits == 1 { "1 limit".to_owned() } else { format!("{} limits", text::count(limits)) };
-            Ok(format!("Released what {name} held of {limits}."))
+    let mut released = 0;
+    loop {
+        let mut tx = operator.begin().await?;
+        match fleet::release(&mut tx, gateway).await? {
+            Released::Heard if released == 0 => {
+                let message = format!(
+                    "{name} was heard a moment ago, so what it holds is in use. Nothing was released."
+                );
+                return Err(AppError::Conflict { message }.into());
+            }
+            // It came back meanwhile; what it holds now, it uses.
+            Released::Heard => break,
+            Released::Limits(limits) => {
+                tx.commit().await?;
+                released += limits;
+                if limits < fleet::RELEASED_AT_ONCE {
+                    break;
+                }
+            }
         }
     }
+    Ok(match released {
+        0 => format!("{name} held nothing."),
+        1 => format!("Released what {name} held of 1 limit."),
+        more => format!("Released what {name} held of {} limits.", text::count(more)),
+    })
 }

@@ -49,6 +49,10 @@ pub fn model(model: &models::Model, upstreams: &[upstreams::Upstream]) -> ModelR
         prices: setup.price.map(|price| {
             [price.input, price.cached_input, price.output].map(|nanos| format!("${}", write_price(nanos)))
         }),
+        unit_prices: [(setup.price_per_image, "image"), (setup.price_per_second, "second")]
+            .into_iter()
+            .filter_map(|(nanos, unit)| Some(format!("${} per {unit}", write_price(nanos?))))
+            .collect(),
         enabled: setup.enabled,
     }
 }
@@ -66,6 +70,8 @@ pub fn model_typed(model: &models::Model) -> ModelTyped {
         input_price: price(|price| price.input),
         cached_input_price: price(|price| price.cached_input),
         output_price: price(|price| price.output),
+        price_per_image: setup.price_per_image.map(write_price).unwrap_or_default(),
+        price_per_second: setup.price_per_second.map(write_price).unwrap_or_default(),
         context_window: setup.context_window.map(|tokens| tokens.to_string()).unwrap_or_default(),
         max_output: setup.max_output.to_string(),
         enabled: setup.enabled,

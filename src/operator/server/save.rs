@@ -214,6 +214,8 @@ fn model_conflict(
             ("Input price", typed.input_price),
             ("Cached input price", typed.cached_input_price),
             ("Output price", typed.output_price),
+            ("Price per image", typed.price_per_image),
+            ("Price per second of sound", typed.price_per_second),
             ("Context window", typed.context_window),
             ("Output cap", typed.max_output),
             ("Offered", yes_or_no(typed.enabled)),
@@ -261,12 +263,16 @@ async fn save_upstream(
             return Ok(Answer::Again(FormOutcome::Upstream(Box::new(form))));
         }
     };
-    // The same form, sent twice: the first one has made it.
-    if is_new && found.is_some() {
-        return Ok(Answer::Saved(notice(&operator, &setup.name).await));
-    }
     let mut tx = operator.begin().await?;
-    let saved = if is_new {
+    // Looked for again behind whoever else is saving: the same form, sent twice, has made it by now. Another one under
+    // its id is an edit of what it has made, as somebody does who goes back to correct it.
+    let made = if is_new { upstreams::find(&pool, id).await? } else { None };
+    let saved = if made.as_ref().is_some_and(|made| made.setup == setup) {
+        return Ok(Answer::Saved(notice(&operator, &setup.name).await));
+    } else if made.is_some() {
+        form.is_new = false;
+        Err(SaveUpstreamError::Stale)
+    } else if is_new {
         upstreams::insert(&mut tx, id, &setup).await
     } else {
         upstreams::update(&mut tx, id, &setup, form.row_version).await

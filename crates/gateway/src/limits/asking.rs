@@ -98,9 +98,11 @@ impl Limits {
             sleep(GATHER).await;
             let mut short = self.shortage.take();
             short.sort_by_key(|purse| purse.limit());
+            short.dedup_by_key(|purse| purse.limit());
             for purses in short.chunks(MOST) {
                 if let Err(error) = self.fill(purses, policy.now()).await {
                     tracing::debug!(%error, "leases could not be filled up; requests ask for themselves");
+                    break;
                 }
             }
         }

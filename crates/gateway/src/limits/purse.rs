@@ -116,6 +116,15 @@ impl State {
         is_short
     }
 
+    /// How much must be leased for a request, where something must and the database might have it.
+    fn growth(&mut self, need: &Need, now: OffsetDateTime) -> Option<i64> {
+        let missing = self.missing(need.amount, now);
+        let is_dry = self.dry.is_some_and(|dry| {
+            dry.when.elapsed() < DRY_FOR && dry.amount == need.terms.amount && missing >= dry.needed
+        });
+        (missing > 0 && !is_dry && !need.terms.is_used_up(now)).then_some(missing)
+    }
+
     fn find(&mut self, starts_at: OffsetDateTime, epoch: i64) -> Option<&mut Lease> {
         self.leases.iter_mut().find(|lease| lease.is_of(starts_at, epoch))
     }
@@ -263,7 +272,12 @@ impl Purse {
         let mut state = self.lock();
         let lost =
             state.leases.iter_mut().filter(|lease| !lease.is_empty() && !held(lease.starts_at, lease.epoch));
-        lost.map(Lease::lose).count()
+        let lost = lost.map(Lease::lose).count();
+        if lost > 0 {
+            // One of them may have been granted behind the look that did not find it.
+            state.in_doubt = Some(Instant::now());
+        }
+        lost
     }
 
     /// The turn to ask the database.
@@ -278,15 +292,7 @@ impl Purse {
 
     /// Whether this limit has no room for a request, but the database might.
     pub(super) fn may_grow(&self, need: &Need, now: OffsetDateTime) -> bool {
-        let mut state = self.lock();
-        let missing = state.missing(need.amount, now);
-        if need.terms.is_used_up(now) {
-            return false;
-        }
-        let is_dry = state.dry.is_some_and(|dry| {
-            dry.when.elapsed() < DRY_FOR && dry.amount == need.terms.amount && missing >= dry.needed
-        });
-        missing > 0 && !is_dry
+        self.lock().growth(need, now).is_some()
     }
 
     /// What a request can have at most, as far as is known.
@@ -317,11 +323,8 @@ impl Purse {
 
     /// What to ask for; `None` where nothing is missing any more.
     pub(super) fn wish(&self, need: &Need, now: OffsetDateTime) -> Option<Wish> {
-        if !self.may_grow(need, now) {
-            return None;
-        }
         let mut state = self.lock();
-        let needed = state.missing(need.amount, now);
+        let needed = state.growth(need, now)?;
         // The part of what is left that a lease may take is the database's to say: it knows.
         let waiting = state.waiting;
         let all = state.missing(waiting, now);
@@ -341,13 +344,15 @@ impl Purse {
 
     pub(super) fn receive(&self, wish: Wish, grant: Grant) {
         let mut state = self.lock();
-        let is_dry = grant.granted == 0 && wish.needed > 0;
-        state.dry = is_dry.then(|| Dry {
-            needed: wish.needed,
-            left: grant.left(),
-            amount: grant.amount,
-            when: Instant::now(),
-        });
+        // That nothing could be spared for later says nothing about what the database has refused.
+        if wish.needed > 0 || grant.granted > 0 {
+            state.dry = (grant.granted == 0).then(|| Dry {
+                needed: wish.needed,
+                left: grant.left(),
+                amount: grant.amount,
+                when: Instant::now(),
+            });
+        }
         match state.find(grant.starts_at, grant.epoch) {
             Some(lease) => lease.grow(grant),
             // A new window, or an owner has released what was held: what is still in flight is charged all the same.

@@ -36,8 +36,8 @@ pub struct Rates {
     pool: PgPool,
     gateway: Uuid,
     started: Instant,
-    /// The second of `started`, since 1970, by the database's clock.
-    first_second: AtomicU64,
+    /// The millisecond of `started`, since 1970, by the database's clock.
+    first_milli: AtomicU64,
     agreement: RwLock<Agreement>,
     windows: Windows,
     /// The requests of an earlier run are counted.
@@ -111,7 +111,7 @@ impl Rates {
             pool,
             gateway,
             started: Instant::now(),
-            first_second: AtomicU64::new(0),
+            first_milli: AtomicU64::new(0),
             agreement: RwLock::default(),
             windows: Windows::new(),
             is_recovered: AtomicBool::new(false),
@@ -184,8 +184,9 @@ impl Rates {
     pub async fn recover(&self) -> Result<(), StoreError> {
         let now = policy::pulse(&self.pool).await?.now;
         let admitted = shares::list_admitted(&self.pool, now - WINDOW).await?;
-        let now = u64::try_from(now.unix_timestamp()).unwrap_or(0);
-        self.first_second.store(now.saturating_sub(self.started.elapsed().as_secs()), Ordering::Release);
+        let millis = u64::try_from(now.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
+        self.first_milli.store(millis.saturating_sub(self.elapsed()), Ordering::Release);
+        let now = millis / 1_000;
         for requests in admitted {
             let second = u64::try_from(requests.second).unwrap_or(0).min(now);
             self.windows.add(requests.key, second, requests.count);
@@ -194,8 +195,14 @@ impl Rates {
         Ok(())
     }
 
+    /// The second of the database's clock. Counted in milliseconds, or it would be up to one ahead of what was recovered.
     fn second(&self) -> u64 {
-        self.first_second.load(Ordering::Acquire) + self.started.elapsed().as_secs()
+        (self.first_milli.load(Ordering::Acquire) + self.elapsed()) / 1_000
+    }
+
+    /// Milliseconds since the start.
+    fn elapsed(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }
 

@@ -132,14 +132,16 @@ impl Limits {
     pub async fn give_back_unused(&self) -> Result<(), StoreError> {
         let mut purses = self.all();
         purses.sort_by_key(|purse| purse.limit());
+        let mut result = Ok(());
         for purses in purses.chunks(MOST) {
             let mut turns = Vec::with_capacity(purses.len());
             for purse in purses {
                 turns.push((&**purse, purse.turn().await));
             }
-            self.give_back(turns, Purse::take_unused, Patience::SomeTime).await?;
+            // Where some cannot go back, the others still can.
+            result = result.and(self.give_back(turns, Purse::take_unused, Patience::SomeTime).await);
         }
-        Ok(())
+        result
     }
 
     /// Takes over from an earlier run, before any request is taken: gives back what is held in this gateway's name, and
@@ -151,9 +153,14 @@ impl Limits {
 
     /// Gives back everything that is held in this gateway's name.
     pub async fn give_back_all(&self) -> Result<(), StoreError> {
-        for held in leases::list_held(&self.pool, self.gateway).await?.chunks(MOST) {
-            leases::give_back(&self.pool, self.gateway, held, Patience::SomeTime).await?;
+        // First what nobody is at work on, then what is worth waiting for.
+        let mut result = Ok(());
+        for patience in [Patience::None, Patience::SomeTime] {
+            for held in leases::list_held(&self.pool, self.gateway).await?.chunks(MOST) {
+                let given = leases::give_back(&self.pool, self.gateway, held, patience).await;
+                result = result.and(given.map(|_| ()));
+            }
         }
-        Ok(())
+        result
     }
 }

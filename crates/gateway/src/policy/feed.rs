@@ -64,10 +64,17 @@ impl Vitals {
             spool_waiting: count(backlog.waiting),
             spool_bytes: count(backlog.bytes),
             spool_oldest: began.map(Into::into),
-            upstreams_resting: upstreams.resting(),
-            upstreams_unusable: upstreams.unusable(),
+            upstreams_resting: bounded(upstreams.resting()),
+            upstreams_unusable: bounded(upstreams.unusable()),
         }
     }
+}
+
+/// As many as the table takes: a heartbeat must not fail for telling too much.
+fn bounded(mut names: Vec<Uuid>) -> Vec<Uuid> {
+    const MOST: usize = 1_000;
+    names.truncate(MOST);
+    names
 }
 
 /// Fills a [`Policy`] from the database until it is dropped.

@@ -47,6 +47,8 @@ pub struct Meter {
     usage_is_injected: bool,
     /// A frame that is too large to be held.
     large: Option<Scout>,
+    /// A picture is counted that nobody has seen finished.
+    is_cut_short: bool,
 }
 
 impl Meter {
@@ -60,6 +62,7 @@ impl Meter {
             bytes: 0,
             usage_is_injected,
             large: None,
+            is_cut_short: false,
         }
     }
 
@@ -133,11 +136,20 @@ impl Meter {
         self.emitted_since |= !bytes.is_empty();
     }
 
+    /// The answer ends before its time, and not by its upstream's fault: a picture that was being made is made.
+    pub fn cut_short(&mut self) {
+        if self.dialect == UsageDialect::Images && self.pieces == 0 {
+            self.pieces = 1;
+            self.is_cut_short = true;
+        }
+    }
+
     /// What was consumed of a model with this `tariff`, where the request itself brought `sent` by the gateway's own
     /// count and sound has this `media_type`. A report that something was emitted after, or that denies what was, is
     /// not believed.
     pub fn consumed(&self, sent: Sent, tariff: Tariff, media_type: &str) -> Consumed {
         let (audio_ms, is_guessed) = self.audio(sent, tariff, media_type);
+        let is_guessed = is_guessed || self.is_cut_short;
         let units = Units { images: (self.dialect == UsageDialect::Images).then_some(self.pieces), audio_ms };
         if self.is_paid_without_tokens(tariff) {
             return Consumed { usage: TokenUsage::default(), units, estimated: is_guessed };

@@ -85,7 +85,11 @@ pub enum Released {
     Heard,
 }
 
-/// Releases all that a silent gateway holds, of whichever account.
+/// The most limits that one release takes: its transaction keeps their windows locked.
+pub const RELEASED_AT_ONCE: i64 = 200;
+
+/// Releases what a silent gateway holds, of whichever account: of [`RELEASED_AT_ONCE`] limits at most, so after as many
+/// there may be more.
 pub async fn release(tx: &mut OperatorTx, gateway: Uuid) -> sqlx::Result<Released> {
     let released =
         sqlx::query_scalar!("SELECT release_gateway($1)", gateway).fetch_one(tx.connection()).await?;

@@ -27,8 +27,12 @@ pub struct Setup {
     pub upstream_model: String,
     /// The providers it is asked of instead, the first first.
     pub ways: Vec<Way>,
-    /// What it costs; `None` is unknown.
+    /// What its tokens cost; `None` is unknown.
     pub price: Option<Price>,
+    /// Nano-dollars for a generated picture; `None` is unknown.
+    pub price_per_image: Option<i64>,
+    /// Nano-dollars for a second of sound, heard or spoken; `None` is unknown.
+    pub price_per_second: Option<i64>,
     /// Tokens it reads and writes at most together; `None` is unknown.
     pub context_window: Option<u32>,
     /// Tokens it writes at most.
@@ -70,8 +74,8 @@ pub async fn find(db: impl PgExecutor<'_>, id: &str) -> sqlx::Result<Option<Mode
 /// One statement, so that a model and its providers are of one moment.
 async fn read(db: impl PgExecutor<'_>, only: Option<&str>) -> sqlx::Result<Vec<Model>> {
     let rows = sqlx::query!(
-        r#"SELECT m.id, m.upstream_model, m.input_price, m.cached_input_price, m.output_price, m.context_window,
-                  m.max_output, m.enabled, m.row_version,
+        r#"SELECT m.id, m.upstream_model, m.input_price, m.cached_input_price, m.output_price, m.price_per_image,
+                  m.price_per_second, m.context_window, m.max_output, m.enabled, m.row_version,
                   ARRAY(SELECT alias FROM model_aliases WHERE model_id = m.id ORDER BY alias) AS "aliases!",
                   ARRAY(SELECT upstream_id FROM model_upstreams WHERE model_id = m.id
                         ORDER BY rank, upstream_id) AS "upstreams!",
@@ -95,6 +99,8 @@ async fn read(db: impl PgExecutor<'_>, only: Option<&str>) -> sqlx::Result<Vec<M
                 .map(|(upstream, upstream_model)| Way { upstream, upstream_model })
                 .collect(),
             price: price(row.input_price, row.cached_input_price, row.output_price),
+            price_per_image: row.price_per_image,
+            price_per_second: row.price_per_second,
             // The table's CHECKs keep both above zero.
             context_window: row.context_window.and_then(|tokens| u32::try_from(tokens).ok()),
             max_output: u32::try_from(row.max_output).unwrap_or(1),
@@ -115,14 +121,16 @@ pub async fn insert(tx: &mut OperatorTx, id: &str, setup: &Setup) -> Result<(), 
     }
     let price = setup.price;
     let added = sqlx::query!(
-        "INSERT INTO models (id, upstream_model, input_price, cached_input_price, output_price, context_window,
-                             max_output, enabled)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING",
+        "INSERT INTO models (id, upstream_model, input_price, cached_input_price, output_price, price_per_image,
+                             price_per_second, context_window, max_output, enabled)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (id) DO NOTHING",
         id,
         setup.upstream_model,
         price.map(|price| price.input),
         price.map(|price| price.cached_input),
         price.map(|price| price.output),
+        setup.price_per_image,
+        setup.price_per_second,
         setup.context_window.map(integer),
         integer(setup.max_output),
         setup.enabled,
@@ -140,13 +148,15 @@ pub async fn update(tx: &mut OperatorTx, id: &str, setup: &Setup, seen: i64) -> 
     let price = setup.price;
     let changed = sqlx::query!(
         "UPDATE models SET upstream_model = $2, input_price = $3, cached_input_price = $4, output_price = $5,
-                context_window = $6, max_output = $7, enabled = $8
-         WHERE id = $1 AND row_version = $9",
+                price_per_image = $6, price_per_second = $7, context_window = $8, max_output = $9, enabled = $10
+         WHERE id = $1 AND row_version = $11",
         id,
         setup.upstream_model,
         price.map(|price| price.input),
         price.map(|price| price.cached_input),
         price.map(|price| price.output),
+        setup.price_per_image,
+        setup.price_per_second,
         setup.context_window.map(integer),
         integer(setup.max_output),
         setup.enabled,

@@ -44,6 +44,8 @@ fn setup() -> models::Setup {
         upstream_model: "m".to_owned(),
         ways: Vec::new(),
         price: Some(Price { input: 1, cached_input: 1, output: 2 }),
+        price_per_image: None,
+        price_per_second: Some(3),
         context_window: Some(8_000),
         max_output: 1_000,
         enabled: true,
@@ -122,10 +124,15 @@ async fn a_change_raises_the_version_and_is_written_down_with_it(pool: PgPool) {
     let mut tx = open(&console, &ADA).await.unwrap();
     let dearer = models::Setup {
         price: Some(Price { input: 5, cached_input: 1, output: 2 }),
+        price_per_image: Some(40),
+        price_per_second: None,
         aliases: vec!["short".to_owned()],
         ..setup()
     };
+    let read = async |tx: &mut OperatorTx| models::find(tx.connection(), "m").await.unwrap().unwrap().setup;
+    assert_eq!(read(&mut tx).await, setup());
     models::update(&mut tx, "m", &dearer, 1).await.unwrap();
+    assert_eq!(read(&mut tx).await, dearer);
     let events = events::list_newest(&mut tx, 10).await.unwrap();
     tx.commit().await.unwrap();
 
@@ -134,8 +141,14 @@ async fn a_change_raises_the_version_and_is_written_down_with_it(pool: PgPool) {
         events.iter().map(|e| (e.action.as_str(), e.target.as_str(), e.actor.as_str())).collect();
     let ada = "ada@example.com";
     assert_eq!(told, [("alias.added", "m", ada), ("model.changed", "m", ada), ("model.added", "m", ada)]);
-    let price = |row: &Option<serde_json::Value>| row.as_ref().unwrap()["input_price"].as_i64();
-    assert_eq!((price(&events[1].before), price(&events[1].after)), (Some(1), Some(5)));
+    let prices = |row: &Option<serde_json::Value>| {
+        ["input_price", "price_per_image", "price_per_second"]
+            .map(|column| row.as_ref().unwrap()[column].as_i64())
+    };
+    assert_eq!(prices(&events[1].before), [Some(1), None, Some(3)]);
+    assert_eq!(prices(&events[1].after), [Some(5), Some(40), None]);
+    let offered = crate::models::list(&pool).await.unwrap().remove(0);
+    assert_eq!((offered.price_per_image, offered.price_per_second), (Some(40), None), "what gateways read");
 
     crate::models::upsert(&pool, "by-hand", "m", setup().price.unwrap()).await.unwrap();
     let mut tx = open(&console, &ADA).await.unwrap();
