@@ -84,6 +84,6 @@ fn settings(bench: Bench<'_>, database: &str) -> Result<Settings> {
         site: bench.workshop.front(Front::Release)?,
         new_account_billing: "invoiced",
         // Both spec projects act as operators at once, each in a browser of its own.
-        operators: "scripts@operator.example,no-scripts@operator.example",
+        operators: "scripts@operator.example,no-scripts@operator.example,accessibility@operator.example",
     })
 }
