@@ -380,11 +380,12 @@ fn answer_probe(state: &State, probe: Probe, id: RequestId) -> Response<AnswerBo
         Probe::Readiness if !state.leases.rates().is_known() => {
             answer::text(StatusCode::SERVICE_UNAVAILABLE, "the share of rate limits is not known\n", id)
         }
-        Probe::Readiness if state.leases.rates().is_behind() && state.policy.limits_rates() => {
-            let text = "this gateway's share of requests per minute does not count yet; others serve\n";
-            answer::text(StatusCode::SERVICE_UNAVAILABLE, text, id)
-        }
         Probe::Readiness => match state.journal.intake() {
+            // Last, for it alone does not mean that requests would be answered with 503.
+            Intake::Open if state.leases.rates().is_behind() && state.policy.limits_rates() => {
+                let text = "this gateway's share of requests per minute does not count yet; others serve\n";
+                answer::text(StatusCode::SERVICE_UNAVAILABLE, text, id)
+            }
             Intake::Open => answer::text(StatusCode::OK, "ready\n", id),
             intake => answer::text(StatusCode::SERVICE_UNAVAILABLE, intake.reason(), id),
         },

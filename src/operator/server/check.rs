@@ -265,7 +265,7 @@ fn upstream_label(name: &str) -> Result<String, &'static str> {
     if name.chars().any(char::is_control) { Err("A name is one line") } else { Ok(name.to_owned()) }
 }
 
-/// A base URL in the one spelling that is stored: no slash at its end.
+/// A base URL in the one spelling that is stored, which is the table's: its scheme in small letters, no slash at its end.
 fn base_url(text: &str) -> Result<String, &'static str> {
     const FORM: &str = "Write an address such as https://api.example.com/v1";
     if text.len() > 500 {
@@ -289,7 +289,7 @@ fn base_url(text: &str) -> Result<String, &'static str> {
         "http" => return Err("Over http:// the key could be read on the way: use https://"),
         _ => return Err(FORM),
     }
-    Ok(text.trim_end_matches('/').to_owned())
+    Ok(format!("{scheme}://{authority}{}", uri.path().trim_end_matches('/')))
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -414,6 +414,7 @@ mod tests {
         for (typed, stored) in [
             ("https://api.example.com/v1", "https://api.example.com/v1"),
             ("https://api.example.com:8443/v1/", "https://api.example.com:8443/v1"),
+            ("HTTPS://api.example.com/v1", "https://api.example.com/v1"),
             ("http://localhost:9000/v1", "http://localhost:9000/v1"),
             ("http://127.0.0.1:9000", "http://127.0.0.1:9000"),
             ("http://[::1]:9000/v1", "http://[::1]:9000/v1"),

@@ -160,6 +160,7 @@ async fn a_second_gateway_admits_nothing_before_its_share_counts(pool: PgPool) {
     let first = TestGateway::start(pool).await;
     decide(&first, "UPDATE api_keys SET requests_per_minute = 10").await;
     assert_eq!(first.chat(&hello()).send().await.unwrap().status(), 200);
+    first.ledger(1).await;
     let (second, _spool) = first.neighbour().await;
     let ask = |address| {
         let url = format!("http://{address}/v1/chat/completions");
