@@ -116,13 +116,14 @@ pub enum Patience {
 }
 
 /// Gives back at most what each lease holds, all in one statement, and says how much that was: 0 for a lease that is
-/// gone or was released, and where patience did not last. `leases` are in the order of their limits.
+/// gone or was released, and where patience did not last; `None` where without patience a window was skipped and nothing
+/// has happened. `leases` are in the order of their limits.
 pub async fn give_back(
     db: impl PgExecutor<'_>,
     gateway: Uuid,
     leases: &[GiveBack],
     patience: Patience,
-) -> sqlx::Result<Vec<i64>> {
+) -> sqlx::Result<Vec<Option<i64>>> {
     if leases.is_empty() {
         return Ok(Vec::new());
     }
@@ -131,7 +132,7 @@ pub async fn give_back(
     let amounts: Vec<i64> = leases.iter().map(|back| back.amount).collect();
     let epochs: Vec<i64> = leases.iter().map(|back| back.epoch).collect();
     sqlx::query_scalar!(
-        r#"SELECT given AS "given!"
+        r#"SELECT given
            FROM unnest($2::uuid[], $3::timestamptz[], $4::bigint[], $5::bigint[])
                     WITH ORDINALITY AS lease (which, since, much, epoch, place),
                 LATERAL return_lease($1, which, since, much, epoch, $6) AS given

@@ -20,6 +20,8 @@ pub(super) struct Lease {
     elsewhere: i64,
     /// Everything that was ever booked.
     booked: i64,
+    /// It was released behind this gateway's back.
+    is_lost: bool,
 }
 
 impl Lease {
@@ -32,6 +34,7 @@ impl Lease {
             used: 0,
             elsewhere: grant.reserved - grant.held,
             booked: 0,
+            is_lost: false,
         }
     }
 
@@ -46,6 +49,7 @@ impl Lease {
             used: 0,
             elsewhere: 0,
             booked: 0,
+            is_lost: false,
         }
     }
 
@@ -65,6 +69,7 @@ impl Lease {
     /// It was released: nothing of it is free any more.
     pub(super) fn lose(&mut self) {
         self.leased = 0;
+        self.is_lost = true;
     }
 
     /// Whether a grant belongs to this lease.
@@ -129,5 +134,12 @@ impl Lease {
         }
         self.leased -= amount;
         Some(GiveBack { limit, starts_at: self.starts_at, epoch: self.epoch, amount })
+    }
+
+    /// Nobody wanted what was [taken out](Self::take_back).
+    pub(super) fn put_back(&mut self, amount: i64) {
+        if !self.is_lost {
+            self.leased = self.leased.saturating_add(amount);
+        }
     }
 }

@@ -404,6 +404,13 @@ impl Purse {
         returns
     }
 
+    /// The database has not looked at what was taken out.
+    pub(super) fn put_back(&self, back: &GiveBack) {
+        if let Some(lease) = self.lock().find(back.starts_at, back.epoch) {
+            lease.put_back(back.amount);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic while it was held leaves figures that are at worst too careful.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

@@ -71,8 +71,8 @@ impl Limits {
         }
     }
 
-    /// Takes something out of purses and gives it back, in one statement. What the database did not take, or not be
-    /// heard to have taken, is found again later.
+    /// Takes something out of purses and gives it back, in one statement. What the database skipped is in its purse again
+    /// at once; what it did not take, or not be heard to have taken, is found again later.
     async fn give_back(
         &self,
         purses: Vec<(&Purse, MutexGuard<'_, ()>)>,
@@ -85,13 +85,19 @@ impl Limits {
             let doubt = purse.doubt();
             let before = returns.len();
             returns.extend(take(purse));
-            doubts.push((doubt, before..returns.len()));
+            doubts.push((purse, doubt, before..returns.len()));
         }
         let giving = leases::give_back(&self.pool, self.gateway, &returns, patience);
         let given = timeout(ASK_TIME, giving).await.unwrap_or(Err(StoreError::PoolTimedOut))?;
-        let is_back = |place: usize| given.get(place) == returns.get(place).map(|back| &back.amount);
-        for (doubt, mut places) in doubts {
-            if places.all(is_back) {
+        for (purse, doubt, places) in doubts {
+            let mut is_certain = given.len() == returns.len();
+            for (back, given) in places.filter_map(|place| Some((returns.get(place)?, given.get(place)?))) {
+                match given {
+                    Some(given) => is_certain &= *given == back.amount,
+                    None => purse.put_back(back),
+                }
+            }
+            if is_certain {
                 doubt.dispel();
             }
         }

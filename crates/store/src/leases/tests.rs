@@ -129,14 +129,29 @@ async fn a_settle_draws_the_lease_once(pool: PgPool) {
         give_back(&bench.gateway, HERE, &[GiveBack { amount: 9_999, ..held[0] }], Patience::SomeTime)
             .await
             .unwrap(),
-        [250]
+        [Some(250)]
     );
     assert_eq!(bench.spent_reserved_excess().await, (150, 0, 0));
     assert_eq!(
         give_back(&bench.gateway, HERE, &[held[0]], Patience::SomeTime).await.unwrap(),
-        [0],
+        [Some(0)],
         "nothing is given back twice"
     );
+}
+
+#[sqlx::test(migrator = "crate::MIGRATOR")]
+async fn who_has_no_patience_is_told_what_was_skipped(pool: PgPool) {
+    let bench = Bench::new(&pool, terms(1_000)).await;
+    bench.take(HERE, 400, 0).await;
+    let held = list_held(&bench.gateway, HERE).await.unwrap();
+    let mut other = bench.owner.begin().await.unwrap();
+    sqlx::query!("SELECT limit_id FROM limit_windows FOR UPDATE").fetch_all(&mut *other).await.unwrap();
+    assert_eq!(give_back(&bench.gateway, HERE, &held, Patience::None).await.unwrap(), [None]);
+    other.rollback().await.unwrap();
+    assert_eq!(list_held(&bench.gateway, HERE).await.unwrap(), held, "nothing has happened");
+    assert_eq!(give_back(&bench.gateway, HERE, &held, Patience::None).await.unwrap(), [Some(400)]);
+    let gone = GiveBack { starts_at: held[0].starts_at + time::Duration::DAY, ..held[0] };
+    assert_eq!(give_back(&bench.gateway, HERE, &[gone], Patience::None).await.unwrap(), [Some(0)]);
 }
 
 #[sqlx::test(migrator = "crate::MIGRATOR")]
@@ -189,7 +204,7 @@ async fn a_released_lease_is_fenced(pool: PgPool) {
         "the fact is booked, beyond the amount"
     );
     let back = GiveBack { limit: bench.limit, starts_at: old.starts_at, epoch: old.epoch, amount: 400 };
-    assert_eq!(give_back(&bench.gateway, HERE, &[back], Patience::SomeTime).await.unwrap(), [0]);
+    assert_eq!(give_back(&bench.gateway, HERE, &[back], Patience::SomeTime).await.unwrap(), [Some(0)]);
 }
 
 #[sqlx::test(migrator = "crate::MIGRATOR")]
@@ -276,5 +291,5 @@ async fn an_owner_releases_what_a_silent_gateway_holds(pool: PgPool) {
     bench.settle(HERE, held, &[300]).await;
     assert_eq!(bench.spent_reserved_excess().await, (300, 900, 200));
     let late = GiveBack { limit: bench.limit, starts_at: held.starts_at, epoch: held.epoch, amount: 400 };
-    assert_eq!(give_back(&bench.gateway, HERE, &[late], Patience::SomeTime).await.unwrap(), [0]);
+    assert_eq!(give_back(&bench.gateway, HERE, &[late], Patience::SomeTime).await.unwrap(), [Some(0)]);
 }
