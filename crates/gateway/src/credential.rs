@@ -2,15 +2,15 @@
 
 use domain::refusal::Refusal;
 use domain::secret::{KeyPrefix, PlainSecret};
-use http::header::{self, AsHeaderName};
+use http::header::{self, HeaderName};
 use http::request::Parts;
 
 use crate::router::ErrorDialect;
 
 /// Anthropic's clients send their key in this header.
-const X_API_KEY: &str = "x-api-key";
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// Headers that other gateways take keys from. Beside an Authorization header they make two credentials.
-const OTHER_HEADERS: [&str; 2] = [X_API_KEY, "api-key"];
+static OTHER_HEADERS: [HeaderName; 2] = [X_API_KEY, HeaderName::from_static("api-key")];
 
 /// What a request presents.
 #[derive(Debug)]
@@ -28,8 +28,8 @@ pub fn read(parts: &Parts, prefix: &KeyPrefix, dialect: ErrorDialect) -> Result<
     if in_query {
         tracing::warn!("an API key came in a query string: it is in somebody's logs now");
     }
-    let bearers = count(parts, header::AUTHORIZATION);
-    let others: usize = OTHER_HEADERS.iter().map(|name| count(parts, *name)).sum();
+    let bearers = count(parts, &header::AUTHORIZATION);
+    let others: usize = OTHER_HEADERS.iter().map(|name| count(parts, name)).sum();
     if bearers + others + usize::from(in_query) > 1 {
         let message = "The request has two credentials. Send one, as 'Authorization: Bearer'.".to_owned();
         return Err(Refusal::InvalidRequest { message, param: None });
@@ -40,7 +40,7 @@ pub fn read(parts: &Parts, prefix: &KeyPrefix, dialect: ErrorDialect) -> Result<
     Ok(secret.map_or(Presented::Nothing, Presented::Secret))
 }
 
-fn count(parts: &Parts, name: impl AsHeaderName) -> usize {
+fn count(parts: &Parts, name: &HeaderName) -> usize {
     parts.headers.get_all(name).iter().count()
 }
 

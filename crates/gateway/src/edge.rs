@@ -163,7 +163,8 @@ impl Door {
         let io = TokioIo::new(Watched::new(socket, conversation.clone()));
         let service = service_fn({
             let (door, conversation) = (self.clone(), conversation.clone());
-            move |request| door.clone().answer(peer, conversation.clone(), request)
+            // Boxed: it is of many kilobytes, which would be moved into place for each request and kept between two.
+            move |request| Box::pin(door.clone().answer(peer, conversation.clone(), request))
         });
         // Both time-outs of hyper count the time between requests as part of a request, so they are kept here instead.
         let mut connection = http1::Builder::new()

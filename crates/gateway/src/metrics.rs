@@ -93,18 +93,29 @@ impl Drop for Inside {
 pub struct Waits(AtomicU64);
 
 impl Waits {
-    /// Waits for `work` and adds the time it took.
-    pub async fn during<T>(&self, work: impl Future<Output = T>) -> T {
-        let begin = Instant::now();
-        let done = work.await;
-        let time = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.0.fetch_add(time, Ordering::Relaxed);
-        done
+    /// Adds the time until what it gives is dropped. (Not a future around the work: such a one holds the work twice,
+    /// and each request would be moved about in memory for it.)
+    pub fn begin(&self) -> Wait<'_> {
+        Wait { waits: self, since: Instant::now() }
     }
 
     /// The sum.
     pub fn total(&self) -> Duration {
         Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// Time that is spent on others.
+#[derive(Debug)]
+pub struct Wait<'a> {
+    waits: &'a Waits,
+    since: Instant,
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        let time = u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.waits.0.fetch_add(time, Ordering::Relaxed);
     }
 }
 

@@ -211,8 +211,9 @@ async fn serve_upstream(
     digest: Digest,
 ) -> Result<Response<AnswerBody>, Refused> {
     require_type(&parts.headers, prompt::content_type(forwarded.body))?;
-    let receiving = receive::receive(body, prompt::max_bytes(forwarded.body), &state.limits);
-    let bytes = arrival.waits.during(receiving).await?;
+    let waiting = arrival.waits.begin();
+    let bytes = receive::receive(body, prompt::max_bytes(forwarded.body), &state.limits).await?;
+    drop(waiting);
     let mut prompt = Prompt::read(bytes, forwarded, parts.headers.get(header::CONTENT_TYPE)).await?;
     // A body takes time to arrive, so the key is looked up again: the decision is made on what is true now.
     let admitted = admit(state, arrival, route, digest, Some((&mut prompt, forwarded.usage))).await;

@@ -52,7 +52,9 @@ pub(super) async fn forward(
     let candidates = state.upstreams.of(model);
     admitted.entry.forwarding().await?;
     let asked = Instant::now();
-    let sent = way.waits.during(ask(state, way, &prompt, candidates)).await;
+    let waiting = way.waits.begin();
+    let sent = ask(state, way, &prompt, candidates).await;
+    drop(waiting);
     state.metrics.upstream_took(asked.elapsed());
     let (upstream, response) = match sent {
         Ok(sent) => sent,
@@ -195,7 +197,10 @@ async fn whole(
 ) -> Result<Response<AnswerBody>, Refusal> {
     let entry = &mut admitted.entry;
     let media_type = answer.media_type();
-    let bytes = match way.waits.during(answer.upstream.receive(answer.body)).await {
+    let waiting = way.waits.begin();
+    let received = answer.upstream.receive(answer.body).await;
+    drop(waiting);
+    let bytes = match received {
         Ok(bytes) => bytes,
         // It may well have generated everything, but nothing has reached the client.
         Err(refusal) => return Err(failed(entry, refusal)),
@@ -240,7 +245,9 @@ async fn error(
         return Err(failed(entry, Refusal::UpstreamFailed));
     }
     tracing::warn!(request_id = %way.id, %status, "the upstream answers with an error");
-    let theirs = way.waits.during(answer.upstream.receive_error(answer.body)).await;
+    let waiting = way.waits.begin();
+    let theirs = answer.upstream.receive_error(answer.body).await;
+    drop(waiting);
     let bytes = said::in_dialect(theirs, status.as_u16(), way.id, &state.prefix, way.errors);
     entry.first_byte();
     entry.settle(Outcome::nothing(status.as_u16()));

@@ -2,7 +2,8 @@
 //!
 //! Whoever appends takes a short lock and adds his frame to what is waiting. If nobody writes at that moment he writes
 //! everything there is, his own and everybody else's; otherwise he waits for his turn or for somebody to have done it.
-//! So a request costs a lock and at most one `write`, and no other thread is woken for it.
+//! Where much is going on he first lets others append theirs. So a request costs a lock and a part of a `write`, and no
+//! other thread is woken for it.
 //!
 //! A request pins the segments its frames are in until the ledger has it. A segment without pins is deleted, oldest
 //! first. One that only long requests hold back is freed by writing their openings again, at the end.
@@ -24,6 +25,9 @@ use tokio::sync::Notify;
 use self::output::{Chunk, Output};
 use self::state::{Segment, State};
 
+/// With so many requests under way a writer lets the others who are ready append first: one `write` for all of them.
+/// With fewer there is hardly anybody to wait for.
+const BUSY: usize = 16;
 /// Of the bound, in hundredths: from here on it is said, no work is taken, work is taken again, nothing is said.
 const WARN: u64 = 80;
 const STOP: u64 = 95;
@@ -94,6 +98,8 @@ pub struct Written<'a> {
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Done(Result<(), NotWritten>),
+    /// As [`Step::Waiting`], but others who are ready may append first.
+    Yielding(u64, Option<RequestId>),
     /// The frame's number, and the request it opens, if it opens one.
     Waiting(u64, Option<RequestId>),
 }
@@ -256,6 +262,8 @@ impl Log {
         let number = state.appended;
         let step = if state.output.is_none() || (state.is_failing && opens.is_none()) {
             Step::Waiting(number, opens)
+        } else if state.live.len() >= BUSY {
+            Step::Yielding(number, opens)
         } else {
             Step::Done(self.write_out(state).or_else(|failed| self.look_closer(failed, opens)))
         };
@@ -313,9 +321,15 @@ impl Log {
 impl Future for Written<'_> {
     type Output = Result<(), NotWritten>;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let (number, opens) = match self.step {
             Step::Done(result) => return Poll::Ready(result),
+            Step::Yielding(number, opens) => {
+                // A task that wakes itself runs again after those that are ready already.
+                self.step = Step::Waiting(number, opens);
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             Step::Waiting(number, opens) => (number, opens),
         };
         let mut state = self.log.lock();

@@ -81,6 +81,23 @@ async fn everything_written_is_there_for_the_next_start_and_goes_once_the_ledger
     assert_eq!(segments(place.path()), Vec::<u64>::new());
 }
 
+#[tokio::test]
+async fn where_much_goes_on_one_write_is_for_all_who_are_ready() {
+    let place = tempfile::tempdir().unwrap();
+    let log = log(&place, LARGE);
+    for request in 1..=16 {
+        open(&log, request).await.unwrap();
+    }
+    let mut context = Context::from_waker(Waker::noop());
+    let [mut first, mut second] = [17, 18].map(|request| Box::pin(open(&log, request)));
+    assert!(first.as_mut().poll(&mut context).is_pending());
+    assert!(second.as_mut().poll(&mut context).is_pending());
+    assert_eq!(left(place.path()).1.len(), 16, "both let others go first");
+    assert_eq!(first.as_mut().poll(&mut context), Poll::Ready(Ok(())));
+    assert_eq!(left(place.path()).1.len(), 18, "the first has written for the second");
+    assert_eq!(second.as_mut().poll(&mut context), Poll::Ready(Ok(())));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_at_once_are_all_written_and_never_torn() {
     const TASKS: u128 = 16;
