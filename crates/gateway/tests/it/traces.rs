@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use gateway::config::{Sampler, Traces};
 use serde_json::{Value, json};
 use store::PgPool;
-use testkit::upstream::{Answer, Gate, Step};
+use testkit::upstream::{Answer, Gate, Step, Upstream};
 
-use crate::harness::collector::Collector;
+use crate::harness::bare::{Bare, try_start};
+use crate::harness::collector::{Collector, behind_tls};
 use crate::harness::program::Program;
 use crate::harness::{PRICE, TestGateway, UPSTREAM_KEY, eventually, logs, some_secret};
 use crate::upstreams::Bench;
@@ -282,6 +283,36 @@ async fn a_collector_that_hangs_holds_no_stop(pool: PgPool) {
     assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
     assert_eq!(gateway.ledger_now().await.len(), 10);
     assert_eq!(collector.0.received().len(), 1, "it was asked");
+}
+
+#[tokio::test]
+async fn a_collector_behind_tls_gets_spans_if_its_authority_is_known() {
+    let place = tempfile::tempdir().unwrap();
+    for is_known in [true, false] {
+        let collector = Collector::start().await;
+        let (port, pem) = behind_tls(&collector).await;
+        let file = place.path().join("authority.pem");
+        std::fs::write(&file, pem).unwrap();
+        let endpoint = format!("https://localhost:{port}/v1/traces").parse().unwrap();
+        let authorities = is_known.then_some(file);
+        let traces = Traces { authorities, ..Traces::to(endpoint) };
+        let bare = Bare::start(|config| {
+            config.traces = Some(traces);
+            // Without a database a stop takes all the time it may have.
+            config.limits.drain = Duration::from_secs(6);
+        })
+        .await;
+        bare.exchange("GET /v1/models HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+        let Bare { gateway, upstream: _upstream } = bare;
+        gateway.stop().await;
+        assert_eq!(collector.spans().len(), usize::from(is_known));
+    }
+    let upstream = Upstream::start("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let authorities = Some(place.path().join("nobody.pem"));
+    let endpoint = "https://localhost/".parse().unwrap();
+    let traces = Traces { authorities, ..Traces::to(endpoint) };
+    let refused = try_start(&upstream, |config| config.traces = Some(traces)).await.unwrap_err();
+    assert!(refused.to_string().contains("OTEL_EXPORTER_OTLP_CERTIFICATE"), "{refused}");
 }
 
 #[sqlx::test(migrator = "store::MIGRATOR")]
