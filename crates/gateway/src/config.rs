@@ -5,6 +5,7 @@
 mod check;
 mod edge;
 mod secret;
+mod traces;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ use http::Uri;
 use self::check::Checker;
 pub use self::edge::{Edge, TlsFiles};
 pub use self::secret::{Secret, SecretCalled};
+pub use self::traces::{Sampler, Traces};
 use crate::router::Aliases;
 
 /// A smaller spool would be full before anybody could read the warning.
@@ -102,6 +104,8 @@ pub struct Args {
     /// What is logged, for example info or gateway=debug
     #[arg(long, env = "RUST_LOG", default_value = "info", value_name = "FILTER")]
     rust_log: String,
+    #[command(flatten)]
+    traces: traces::TracesArgs,
 }
 
 /// How log lines are written.
@@ -255,6 +259,8 @@ pub struct Config {
     pub secrets: SecretCalled,
     /// What to log and how.
     pub logs: Logs,
+    /// Where spans of requests go.
+    pub traces: Option<Traces>,
     /// What stands between it and its clients.
     pub edge: Edge,
     /// Bounds of time and number.
@@ -290,6 +296,7 @@ impl Config {
         let redis = check.redis("REDIS_URL", args.redis_url, args.redis_url_file);
         let keys = check.at_least("MAX_KEYS_IN_MEMORY", &args.max_keys_in_memory, MIN_KEYS);
         let logs = check.logs(&args.log_format, args.rust_log);
+        let traces = Traces::read(&mut check, args.traces);
         let config = (|| {
             Some(Self {
                 database_url: database_url?,
@@ -303,6 +310,7 @@ impl Config {
                 redis: redis.ok()?,
                 secrets: secret::secret_called,
                 logs: logs?,
+                traces: traces.ok()?,
                 edge: edge?,
                 limits: Limits { keys: usize::try_from(keys?).unwrap_or(usize::MAX), ..Limits::default() },
             })

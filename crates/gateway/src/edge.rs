@@ -44,6 +44,7 @@ use crate::pipeline::{self, NO_ROUTE, Origin};
 use crate::refusal;
 use crate::router::ErrorDialect;
 use crate::state::State;
+use crate::telemetry::traces::Trace;
 
 /// Request line and headers together; at most 100 headers, which is hyper's own bound.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
@@ -211,7 +212,7 @@ impl Door {
         let origin = self.origin(peer, request.headers());
         if let Some(fault) = conversation.fault() {
             let response = self.refuse(&fault.refusal(), origin.id, true);
-            return Ok(response.map(|body| exchange.until_sent(None, body)));
+            return Ok(response.map(|body| exchange.until_sent(None, Trace::default(), body)));
         }
         // Probes must be answered above all when there is too much to do.
         let is_probe = crate::router::probe(request.method(), request.uri().path()).is_some();
@@ -220,10 +221,10 @@ impl Door {
         if slot.is_none() && !is_probe {
             let has_body = !http_body::Body::is_end_stream(request.body());
             let response = self.refuse(&Refusal::Overloaded, origin.id, has_body);
-            return Ok(response.map(|body| exchange.until_sent(None, body)));
+            return Ok(response.map(|body| exchange.until_sent(None, Trace::default(), body)));
         }
-        let response = pipeline::serve(self.state.clone(), origin, request).await;
-        Ok(response.map(|body| exchange.until_sent(slot, body)))
+        let (response, trace) = pipeline::serve(self.state.clone(), origin, request).await;
+        Ok(response.map(|body| exchange.until_sent(slot, trace, body)))
     }
 
     fn origin(&self, peer: Peer, headers: &HeaderMap) -> Origin {

@@ -13,6 +13,7 @@
 //! | [`limits`] | what may still be consumed: leases and reservations |
 //! | [`metering`] | what requests consume, on its way to the ledger |
 //! | [`metrics`] | what an operator may count |
+//! | [`telemetry`] | log lines; traces, where a collector is named |
 //! | [`answer`], [`about`], [`mod@refusal`] | what a client gets |
 #![warn(missing_docs, unreachable_pub)]
 

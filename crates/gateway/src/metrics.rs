@@ -39,6 +39,7 @@ pub struct Metrics {
     connections: Gauge,
     refused: Family<Reason, Counter>,
     refusals_dropped: Counter,
+    spans_dropped: Counter,
     live: Live,
 }
 
@@ -136,6 +137,7 @@ impl Metrics {
             connections: Gauge::default(),
             refused: Family::default(),
             refusals_dropped: Counter::default(),
+            spans_dropped: Counter::default(),
             live: Live::default(),
         };
         metrics.register();
@@ -163,6 +165,8 @@ impl Metrics {
         registry.register("refused_connections", "Connections not served, by reason", self.refused.clone());
         let help = "Refusals that found no room in memory and will not be shown";
         registry.register("dropped_refusals", help, self.refusals_dropped.clone());
+        let help = "Spans that the collector did not take, or for which there was no room";
+        registry.register("dropped_spans", help, self.spans_dropped.clone());
         let help = "Since the policy was last known to be in force; 0 before it is loaded, when it is not fresh either";
         registry.register_with_unit("policy_age", help, Unit::Seconds, live.policy_age.clone());
         registry.register("policy_version", "The policy version in force", live.policy_version.clone());
@@ -241,6 +245,16 @@ impl Metrics {
     /// How many refusals were not written down.
     pub fn refusals_dropped(&self) -> u64 {
         self.refusals_dropped.get()
+    }
+
+    /// Counts spans that nobody gets.
+    pub fn spans_dropped(&self, count: u64) {
+        self.spans_dropped.inc_by(count);
+    }
+
+    /// How many spans nobody got.
+    pub fn dropped_spans(&self) -> u64 {
+        self.spans_dropped.get()
     }
 
     /// Everything as `OpenMetrics` text, with how `policy`, `journal` and `rates` stand now.

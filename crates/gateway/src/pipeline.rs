@@ -41,6 +41,7 @@ use crate::refusal;
 use crate::router::{self, ErrorDialect, Forwarded, Guard, Own, Probe, Route, Served, Target, UsageDialect};
 use crate::spool::Intake;
 use crate::state::State;
+use crate::telemetry::traces::Trace;
 
 /// What metrics call a request that is for no route.
 pub const NO_ROUTE: &str = "none";
@@ -74,6 +75,7 @@ struct Arrival {
     transport: Transport,
     at: Instant,
     waits: Waits,
+    trace: Trace,
 }
 
 /// Where a request that was refused had got to.
@@ -91,12 +93,19 @@ impl From<Refusal> for Refused {
     }
 }
 
-/// Answers one request, whatever it is.
-pub async fn serve(state: Arc<State>, origin: Origin, request: Request<Incoming>) -> Response<AnswerBody> {
+/// Answers one request, whatever it is. Its spans last as long as what is given back with the answer.
+pub async fn serve(
+    state: Arc<State>,
+    origin: Origin,
+    request: Request<Incoming>,
+) -> (Response<AnswerBody>, Trace) {
     let Origin { id, client, transport } = origin;
-    let arrival = Arrival { id, client, transport, at: Instant::now(), waits: Waits::default() };
     let (parts, mut body) = request.into_parts();
-    let mut response = if let Some(probe) = router::probe(&parts.method, parts.uri.path()) {
+    let probe = router::probe(&parts.method, parts.uri.path());
+    let traces = state.traces.as_ref().filter(|_| probe.is_none());
+    let trace = traces.map(|traces| traces.begin(id, &parts.method, &parts.headers)).unwrap_or_default();
+    let arrival = Arrival { id, client, transport, at: Instant::now(), waits: Waits::default(), trace };
+    let mut response = if let Some(probe) = probe {
         answer_probe(&state, probe, arrival.id)
     } else {
         let response = answer(&state, &arrival, &parts, &mut body).await;
@@ -110,7 +119,7 @@ pub async fn serve(state: Arc<State>, origin: Origin, request: Request<Incoming>
     if !is_done {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    response
+    (response, arrival.trace)
 }
 
 /// Serves a request or refuses it, in the words of its path's clients, and counts it.
@@ -123,7 +132,10 @@ async fn answer(
     let target = router::target(&parts.method, parts.uri.path(), &state.aliases);
     let errors = target.errors();
     let route = match target {
-        Target::Route(route, _) => route.path,
+        Target::Route(route, _) => {
+            arrival.trace.route(route.path);
+            route.path
+        }
         Target::OtherMethod(_) | Target::Nothing => NO_ROUTE,
     };
     let (mut response, code) = match decide_and_serve(state, arrival, parts, body, target).await {
@@ -132,6 +144,7 @@ async fn answer(
     };
     answer::name_for(response.headers_mut(), errors);
     state.metrics.answered(route, response.status(), code);
+    arrival.trace.answered(response.status(), code);
     state.metrics.took(arrival.at.elapsed().saturating_sub(arrival.waits.total()));
     response
 }
@@ -161,6 +174,7 @@ async fn decide_and_serve(
     };
     let key = standing.known.clone();
     state.metrics.key_used(&key.public_id);
+    arrival.trace.known(&key);
     let of_key = |refused: Refused| Refused { known: Some(key.clone()), ..refused };
     let known = |refusal: Refusal| of_key(refusal.into());
     match target {
@@ -225,6 +239,7 @@ async fn serve_upstream(
         route: forwarded,
         errors: route.errors,
         headers: &parts.headers,
+        trace: &arrival.trace,
     };
     let rate = admitted.rate;
     let mut response = forward::forward(state, way, admitted, prompt).await?;
@@ -253,6 +268,9 @@ async fn admit(
         (Some(_), Some(model)) => Model::Offered(&model.id),
         (Some(name), None) => Model::NotOffered(name),
     };
+    if let Some(model) = &model {
+        arrival.trace.model(&model.id);
+    }
     let now = state.policy.now();
     let demand = Demand { permission: route.permission(), model: named };
     let facts = Facts { transport: arrival.transport, ..standing.facts(arrival.client, now, demand) };
@@ -286,6 +304,7 @@ async fn admit(
         sent,
         worst,
         reserved: reservation.reserved(),
+        trace: arrival.trace.clone(),
     };
     let entry = state.journal.open(opening, reservation)?;
     // Every refusal above has given it back.

@@ -229,6 +229,7 @@ impl Relay {
             None => self.cut_off = true,
         }
         tracing::info!(request_id = %self.entry.request(), code = refusal.code(), "a stream was ended early");
+        self.entry.trace().cut(refusal.code());
         if !matches!(refusal, Refusal::UpstreamFailed | Refusal::UpstreamTimeout) {
             self.meter.cut_short();
         }

@@ -23,6 +23,7 @@ use crate::policy::{Feed, Name, Policy, Vitals};
 use crate::spool::Spool;
 use crate::spool::folder::FolderError;
 use crate::state::State;
+use crate::telemetry::traces::{self, Exporting, Instance, Traces};
 use crate::upstream::{SetupError, Upstreams};
 
 /// Of the time a stop may take, what is kept for writing the last records.
@@ -34,6 +35,9 @@ pub enum StartError {
     /// The upstream's settings are unusable.
     #[error(transparent)]
     Upstream(#[from] SetupError),
+    /// The collector of traces cannot be spoken to.
+    #[error(transparent)]
+    Traces(#[from] traces::SetupError),
     /// The certificate is unusable.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
@@ -62,6 +66,8 @@ pub struct Gateway {
     feed: Feed,
     leases: Arc<Limits>,
     spool: Arc<Spool>,
+    /// Sends spans away, where somebody wants them.
+    exporting: Option<Exporting>,
     /// Set when nothing will be written to the spool any more.
     spool_done: CancellationToken,
     edge: JoinHandle<()>,
@@ -93,7 +99,7 @@ impl Gateway {
         let policy = Arc::new(policy);
         let rates = Rates::new(pool.clone(), spool.gateway_id(), config.redis);
         let leases = Arc::new(Limits::new(pool.clone(), spool.gateway_id(), rates));
-        let name = Name { id: spool.gateway_id(), name: config.name };
+        let name = Name { id: spool.gateway_id(), name: config.name.clone() };
         let vitals = Vitals { address, started: SystemTime::now(), spool: spool.clone() };
         let feed = Feed::new(
             policy.clone(),
@@ -115,6 +121,8 @@ impl Gateway {
             rates: leases.rates().clone(),
         };
         let metrics_address = readers.as_ref().map(|(_, address)| *address);
+        let instance = Instance { id: spool.gateway_id(), name: &config.name, address };
+        let (traces, exporting) = Traces::start(config.traces.as_ref(), instance, &counts)?;
         let reading = readers.map(|(listener, _)| tokio::spawn(metrics::serve(listener, sources)));
         let following = certificate.map(|c| tokio::spawn(c.follow(limits.certificate_poll)));
         let keeping_limits = keep_limits(&leases, &policy);
@@ -129,6 +137,7 @@ impl Gateway {
             upstreams,
             edge: config.edge,
             metrics: counts,
+            traces,
             stopping: stop.gently.clone(),
             leases: leases.clone(),
             limits,
@@ -145,6 +154,7 @@ impl Gateway {
             tending: tokio::spawn(spool.clone().tend(spool_done.clone())),
             feeding: tokio::spawn(feed.clone().run()),
             edge: tokio::spawn(edge::run(listener, state, tls, stop.clone())),
+            exporting,
             feed,
             leases,
             spool,
@@ -177,6 +187,7 @@ impl Gateway {
             }
         }
         self.closing.cancel();
+        let flushing = self.exporting.map(|exporting| exporting.flush(end));
         if timeout_at(end, &mut self.writer).await.is_err() {
             self.writer.abort();
             let _ = self.writer.await;
@@ -210,6 +221,9 @@ impl Gateway {
         self.spool.close().await;
         self.feeding.abort();
         self.feed.sign_off().await;
+        if let Some(flushing) = flushing {
+            flushing.ended().await;
+        }
     }
 }
 

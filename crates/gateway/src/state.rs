@@ -11,6 +11,7 @@ use crate::metering::refusals::Refusals;
 use crate::metrics::Metrics;
 use crate::policy::Policy;
 use crate::router::Aliases;
+use crate::telemetry::traces::Traces;
 use crate::upstream::Upstreams;
 
 /// What every request shares.
@@ -34,6 +35,8 @@ pub struct State {
     pub edge: config::Edge,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Makes spans, where somebody wants them.
+    pub traces: Option<Traces>,
     /// Set when the gateway begins to stop: it is not ready any more.
     pub stopping: CancellationToken,
     /// What may still be consumed.

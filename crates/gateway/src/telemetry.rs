@@ -1,5 +1,7 @@
 //! Log lines. What never goes into one: secrets, prompts, answers, the Authorization header. A key appears by its
-//! public id only.
+//! public id only. The same holds for [`traces`].
+
+pub mod traces;
 
 use std::io::IsTerminal;
 

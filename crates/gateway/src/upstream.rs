@@ -120,6 +120,14 @@ impl Upstream {
         &self.name
     }
 
+    /// Its host and port, for whoever looks where requests go.
+    pub fn address(&self) -> (&str, u16) {
+        let uri = self.places.first().map(|(_, uri)| uri);
+        let host = uri.and_then(Uri::host).unwrap_or_default();
+        let default = if uri.and_then(Uri::scheme_str) == Some("https") { 443 } else { 80 };
+        (host, uri.and_then(Uri::port_u16).unwrap_or(default))
+    }
+
     /// Notes whether it works, for the choice of the next requests.
     pub fn answered(&self, well: bool) {
         if well {

@@ -216,6 +216,7 @@ mod tests {
         let mut settings = variables_in(&read("src/server/config/cli.rs"));
         settings.extend(variables_in(&read("crates/gateway/src/config.rs")));
         settings.extend(variables_in(&read("crates/gateway/src/config/edge.rs")));
+        settings.extend(variables_in(&read("crates/gateway/src/config/traces.rs")));
         let example = read(".env.example");
         let lines = example.lines().filter(|line| !line.starts_with('#'));
         let listed: BTreeSet<_> = lines.filter_map(|line| Some(line.split_once('=')?.0.to_owned())).collect();

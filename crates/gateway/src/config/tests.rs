@@ -195,3 +195,107 @@ fn private_networks_of_upstreams_are_listed() {
     assert!(config.upstream.private.allow("vllm", "10.1.2.3".parse().unwrap()));
     assert!(problems(&[networks("10.0.0.0/8,home")]).contains("PRIVATE_UPSTREAM_NETWORKS: 'home'"));
 }
+
+#[cfg(feature = "opentelemetry")]
+mod traces {
+    use super::*;
+
+    const ENDPOINT: (&str, Option<&str>) = ("otel-exporter-otlp-endpoint", Some("http://collector:4318"));
+
+    fn traces(changes: &[(&str, Option<&str>)]) -> Traces {
+        with(&[&[ENDPOINT], changes].concat()).unwrap().traces.unwrap()
+    }
+
+    #[test]
+    fn there_are_none_unless_a_collector_is_named() {
+        assert!(with(&[]).unwrap().traces.is_none());
+        let others = [("otel-traces-sampler", Some("nonsense")), (ENDPOINT.0, Some(" "))];
+        assert!(with(&others).unwrap().traces.is_none(), "what is not used is not read");
+        assert!(with(&[ENDPOINT, ("otel-sdk-disabled", Some("TRUE"))]).unwrap().traces.is_none());
+    }
+
+    #[test]
+    fn a_base_gets_the_path_and_a_whole_url_is_taken_as_it_is() {
+        for (base, whole) in [
+            ("http://collector:4318", "http://collector:4318/v1/traces"),
+            ("https://collector/", "https://collector/v1/traces"),
+            ("https://collector/otlp/", "https://collector/otlp/v1/traces"),
+        ] {
+            assert_eq!(traces(&[(ENDPOINT.0, Some(base))]).endpoint.to_string(), whole);
+        }
+        let own = traces(&[("otel-exporter-otlp-traces-endpoint", Some("http://other/spans"))]);
+        assert_eq!(own.endpoint.to_string(), "http://other/spans");
+    }
+
+    #[test]
+    fn what_is_not_said_has_its_default() {
+        let names = ["protocol", "timeout", "certificate", "headers", "headers-file"]
+            .map(|name| format!("otel-exporter-otlp-{name}"));
+        let others = ["otel-traces-sampler", "otel-traces-sampler-arg", "otel-service-name"];
+        let empty: Vec<_> =
+            names.iter().map(String::as_str).chain(others).map(|name| (name, Some(""))).collect();
+        for traces in [traces(&[]), traces(&empty)] {
+            assert_eq!(traces.answer_time, Duration::from_secs(10));
+            assert_eq!(traces.sampler, Sampler { ratio: 1.0, follows_clients: false });
+            assert!(traces.headers.is_empty() && traces.service.is_none() && traces.attributes.is_empty());
+        }
+    }
+
+    #[test]
+    fn headers_and_attributes_are_decoded_and_headers_not_shown() {
+        let traces = traces(&[
+            ("otel-exporter-otlp-headers", Some("authorization=Basic%20aHVudGVyMg==, x-team=ops")),
+            ("otel-resource-attributes", Some("deployment.environment.name=a%2Cb,")),
+        ]);
+        assert_eq!(traces.headers["authorization"], "Basic aHVudGVyMg==");
+        assert_eq!(traces.headers["x-team"], "ops");
+        assert_eq!(traces.attributes, [("deployment.environment.name".to_owned(), "a,b".to_owned())]);
+        assert!(!format!("{traces:?}").contains("aHVudGVyMg"), "{traces:?}");
+    }
+
+    #[test]
+    fn samplers_have_opentelemetry_s_names() {
+        let sampler = |name, ratio| {
+            traces(&[("otel-traces-sampler", Some(name)), ("otel-traces-sampler-arg", ratio)]).sampler
+        };
+        let own = |ratio| Sampler { ratio, follows_clients: false };
+        let theirs = |ratio| Sampler { ratio, follows_clients: true };
+        assert_eq!(sampler("always_on", None), own(1.0));
+        assert_eq!(sampler("always_off", None), own(0.0));
+        assert_eq!(sampler("traceidratio", Some("0.25")), own(0.25));
+        assert_eq!(sampler("traceidratio", None), own(1.0));
+        assert_eq!(sampler("parentbased_always_on", None), theirs(1.0));
+        assert_eq!(sampler("parentbased_always_off", None), theirs(0.0));
+        assert_eq!(sampler("parentbased_traceidratio", Some("0.1")), theirs(0.1));
+    }
+
+    #[test]
+    fn bad_ones_are_refused_by_name_and_secrets_not_repeated() {
+        let refused = |name: &str, value: &str| {
+            let option = name.to_ascii_lowercase().replace('_', "-");
+            let text = problems(&[ENDPOINT, (&option, Some(value))]);
+            assert!(text.contains(&format!("  {name}: ")), "{name}={value}: {text}");
+            assert!(!text.contains("hunter2"), "{text}");
+        };
+        for url in
+            ["collector:4318", "ftp://collector", "http://user:hunter2@collector", "http://c/?key=hunter2"]
+        {
+            refused("OTEL_EXPORTER_OTLP_ENDPOINT", url);
+            refused("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", url);
+        }
+        for headers in ["hunter2", "a b=hunter2", "x=%0Ahunter2", "x=hunter2%f", "=hunter2"] {
+            refused("OTEL_EXPORTER_OTLP_HEADERS", headers);
+        }
+        refused("OTEL_EXPORTER_OTLP_HEADERS_FILE", "/nowhere/headers");
+        refused("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
+        refused("OTEL_EXPORTER_OTLP_TIMEOUT", "10s");
+        refused("OTEL_TRACES_SAMPLER", "jaeger_remote");
+        refused("OTEL_RESOURCE_ATTRIBUTES", "team");
+        refused("OTEL_SDK_DISABLED", "1");
+        for ratio in ["-0.1", "1.5", "NaN", "half"] {
+            let ratio = ("otel-traces-sampler-arg", Some(ratio));
+            let text = problems(&[ENDPOINT, ("otel-traces-sampler", Some("traceidratio")), ratio]);
+            assert!(text.contains("  OTEL_TRACES_SAMPLER_ARG: "), "{text}");
+        }
+    }
+}

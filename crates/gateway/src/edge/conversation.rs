@@ -12,6 +12,7 @@ use super::entrance::Slot;
 use super::head::Fault;
 use crate::answer::AnswerBody;
 use crate::config::Limits;
+use crate::telemetry::traces::Trace;
 
 /// A connection's state, shared by its socket, its service and its timer.
 #[derive(Clone, Debug)]
@@ -137,9 +138,10 @@ impl Conversation {
 pub(super) struct Exchange(Conversation);
 
 impl Exchange {
-    /// Ties the exchange and the place it takes to its answer's body, which the connection drops when it has been sent.
-    pub(super) fn until_sent(self, slot: Option<Slot>, body: AnswerBody) -> Sending {
-        Sending { body, _exchange: self, _slot: slot }
+    /// Ties the exchange, its spans and the place it takes to its answer's body, which the connection drops when it has
+    /// been sent.
+    pub(super) fn until_sent(self, slot: Option<Slot>, trace: Trace, body: AnswerBody) -> Sending {
+        Sending { body, _exchange: self, _slot: slot, _trace: trace }
     }
 }
 
@@ -155,6 +157,7 @@ pub(super) struct Sending {
     body: AnswerBody,
     _exchange: Exchange,
     _slot: Option<Slot>,
+    _trace: Trace,
 }
 
 impl Body for Sending {

@@ -24,6 +24,7 @@ use crate::limits::Reservation;
 use crate::policy::Known;
 use crate::spool::record::{Beside, Ended, Opened, Reserved};
 use crate::spool::{Intake, Spool};
+use crate::telemetry::traces::Trace;
 
 /// A client that has closed its connection gets no status; this is what logs call it everywhere.
 const CLIENT_CLOSED: u16 = 499;
@@ -61,6 +62,8 @@ pub struct Opening {
     pub worst: WorstCase,
     /// What was set aside for it under its limits.
     pub reserved: Vec<Reserved>,
+    /// Its spans.
+    pub trace: Trace,
 }
 
 /// How a request ended.
@@ -211,7 +214,10 @@ impl Entry {
 
     /// The first byte of the answer is about to leave. Only the first call counts.
     pub fn first_byte(&mut self) {
-        self.first_byte.get_or_insert_with(|| self.opening.arrived.elapsed());
+        self.first_byte.get_or_insert_with(|| {
+            self.opening.trace.first_byte();
+            self.opening.arrived.elapsed()
+        });
     }
 
     /// What to charge of its input where the upstream does not say.
@@ -239,6 +245,11 @@ impl Entry {
         self.opening.request
     }
 
+    /// Its spans.
+    pub fn trace(&self) -> &Trace {
+        &self.opening.trace
+    }
+
     /// Settles the request. Later calls do nothing: it is booked once.
     pub fn settle(&mut self, outcome: Outcome) {
         if std::mem::replace(&mut self.is_settled, true) {
@@ -254,6 +265,7 @@ impl Entry {
             cost_nano = record.cost.0, estimated = record.estimated, interrupted = record.interrupted,
             duration_us = record.duration_us, "served"
         );
+        self.opening.trace.settled(&record);
         self.must_wait = self.books.spool.write_end(&opened, &ended);
         if self.books.queue.try_send(record).is_err() {
             self.books.spool.spill(self.opening.request);

@@ -20,6 +20,7 @@ use crate::relay::{Kind, Relay, Terms};
 use crate::router::{ErrorDialect, Forwarded, UsageDialect};
 use crate::sse::meter::{Consumed, Meter};
 use crate::state::State;
+use crate::telemetry::traces::Trace;
 use crate::upstream::{self, Candidate, Upstream};
 
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -35,6 +36,7 @@ pub(super) struct Way<'a> {
     pub(super) route: Forwarded,
     pub(super) errors: ErrorDialect,
     pub(super) headers: &'a HeaderMap,
+    pub(super) trace: &'a Trace,
 }
 
 /// Sends the request on and turns what comes back into the client's answer.
@@ -88,7 +90,12 @@ async fn ask(
 ) -> Result<(Arc<Upstream>, Response<Incoming>), Refusal> {
     let mut candidates = candidates.into_iter().peekable();
     while let Some(Candidate { upstream, model }) = candidates.next() {
+        way.trace.sent_to(&upstream, way.route.path);
         let sent = upstream.send(way.route, way.headers, prompt.for_upstream(&model)).await;
+        match &sent {
+            Ok(response) => way.trace.upstream_answered(response.status()),
+            Err(unanswered) => way.trace.upstream_failed(unanswered.refusal.code()),
+        }
         let is_well = sent.as_ref().is_ok_and(|response| !is_failure(response.status()));
         upstream.answered(is_well);
         let may_go_on = match &sent {

@@ -2,6 +2,8 @@
 
 pub mod bare;
 pub mod cable;
+#[cfg(feature = "opentelemetry")]
+pub mod collector;
 pub mod logs;
 pub mod minutes;
 pub mod program;
@@ -328,6 +330,7 @@ pub fn config(upstream: &Upstream, spool: &Path) -> Config {
             _ => Ok(Secret::new(name.to_ascii_lowercase())),
         },
         logs: Logs { format: LogFormat::Text, filter: "info".to_owned() },
+        traces: None,
         edge: Edge::default(),
         limits: Limits::default(),
     }

@@ -37,6 +37,8 @@ mod storm;
 mod streaming;
 mod streams;
 mod tls;
+#[cfg(feature = "opentelemetry")]
+mod traces;
 mod units;
 mod upstreams;
 mod wire;

@@ -7,15 +7,19 @@ use testkit::upstream::{Answer, Step, Upstream};
 use crate::harness::{TestGateway, UPSTREAM_KEY, eventually};
 
 /// A gateway whose model `shared` has two providers of its own, beside the one of the settings.
-struct Bench {
-    gateway: TestGateway,
-    first: Upstream,
-    second: Upstream,
+pub struct Bench {
+    pub gateway: TestGateway,
+    pub first: Upstream,
+    pub second: Upstream,
 }
 
 impl Bench {
     async fn new(pool: PgPool) -> Self {
-        let gateway = TestGateway::start(pool).await;
+        Self::around(TestGateway::start(pool).await).await
+    }
+
+    /// The same, behind any gateway.
+    pub async fn around(gateway: TestGateway) -> Self {
         let (first, second) = (provider("upstream_first").await, provider("upstream_second").await);
         for (name, upstream, rank) in [("first", &first, 1), ("second", &second, 2)] {
             let sql = "WITH made AS (
