@@ -49,6 +49,8 @@ pub struct Opening {
     pub model: Option<Arc<Model>>,
     /// The path template.
     pub route: &'static str,
+    /// Nano-dollars for the call, on a route of the operator's own.
+    pub call: Option<i64>,
     /// From where.
     pub client: IpAddr,
     /// When, by the database's clock.
@@ -112,6 +114,7 @@ impl Journal {
             must_wait: false,
             first_byte: None,
             forwarded: false,
+            is_taken: false,
             streamed: false,
         })
     }
@@ -159,6 +162,7 @@ impl Opening {
                 second: tariff.second,
                 audio_ms: self.sent.audio_ms.filter(|_| tariff.second.is_some()),
             },
+            call: self.call,
         }
     }
 
@@ -189,6 +193,8 @@ pub struct Entry {
     must_wait: bool,
     first_byte: Option<Duration>,
     forwarded: bool,
+    /// The price of the call is due.
+    is_taken: bool,
     streamed: bool,
 }
 
@@ -202,6 +208,11 @@ impl Entry {
         }
         self.forwarded = true;
         Ok(())
+    }
+
+    /// The upstream has taken a call of the operator's own: its price is due, whatever becomes of the answer.
+    pub fn taken(&mut self) {
+        self.is_taken = true;
     }
 
     /// The answer is a stream of events.
@@ -284,6 +295,9 @@ impl Entry {
     }
 
     fn cost(&self, outcome: Outcome) -> NanoUsd {
+        if let Some(price) = self.opening.call {
+            return NanoUsd(if self.is_taken { price } else { 0 });
+        }
         let tariff = self.opening.tariff();
         tariff.cost(outcome.usage, outcome.units).unwrap_or_else(|_| {
             tracing::error!(request_id = %self.opening.request, ?tariff, "a price makes no sense; nothing is charged");
@@ -297,6 +311,8 @@ impl Drop for Entry {
     /// will learn the figure.
     fn drop(&mut self) {
         let Opening { sent, worst, .. } = self.opening;
+        // Nobody will learn whether the upstream has taken the call.
+        self.is_taken |= self.forwarded;
         let input = if self.forwarded { sent.tokens } else { 0 };
         // Under a limit the unknown is charged as what was set aside: who asks for much and leaves must not get it free.
         let is_unknown = self.forwarded && !self.opening.reserved.is_empty();
