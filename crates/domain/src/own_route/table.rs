@@ -59,15 +59,13 @@ impl<T> Table<T> {
         };
         let of_shape = || rows.iter().filter(|row| row.template.has_shape_of(&best.template));
         let found = of_shape().find(|row| row.method.as_str() == method);
-        match found.and_then(|row| Some((row, row.template.values(&segments)?))) {
-            Some((row, values)) => Found::Route(&row.item, values),
-            None => {
-                let mut methods: Vec<Method> = of_shape().map(|row| row.method).collect();
-                methods.sort_unstable();
-                methods.dedup();
-                Found::OtherMethod(methods)
-            }
+        if let Some((row, values)) = found.and_then(|row| Some((row, row.template.values(&segments)?))) {
+            return Found::Route(&row.item, values);
         }
+        let mut methods: Vec<Method> = of_shape().map(|row| row.method).collect();
+        methods.sort_unstable();
+        methods.dedup();
+        Found::OtherMethod(methods)
     }
 
     /// What all of them lead to, in no order.
