@@ -114,7 +114,7 @@ impl Journal {
             must_wait: false,
             first_byte: None,
             forwarded: false,
-            is_taken: false,
+            is_taken: None,
             streamed: false,
         })
     }
@@ -193,8 +193,8 @@ pub struct Entry {
     must_wait: bool,
     first_byte: Option<Duration>,
     forwarded: bool,
-    /// The price of the call is due.
-    is_taken: bool,
+    /// Whether the upstream has taken a call of the operator's own; `None` is not known.
+    is_taken: Option<bool>,
     streamed: bool,
 }
 
@@ -210,9 +210,10 @@ impl Entry {
         Ok(())
     }
 
-    /// The upstream has taken a call of the operator's own: its price is due, whatever becomes of the answer.
-    pub fn taken(&mut self) {
-        self.is_taken = true;
+    /// The upstream has answered a call of the operator's own. Where it has taken it, its price is due, whatever becomes
+    /// of the answer.
+    pub fn answered(&mut self, taken: bool) {
+        self.is_taken = Some(taken);
     }
 
     /// The answer is a stream of events.
@@ -296,7 +297,7 @@ impl Entry {
 
     fn cost(&self, outcome: Outcome) -> NanoUsd {
         if let Some(price) = self.opening.call {
-            return NanoUsd(if self.is_taken { price } else { 0 });
+            return NanoUsd(if self.is_taken == Some(true) { price } else { 0 });
         }
         let tariff = self.opening.tariff();
         tariff.cost(outcome.usage, outcome.units).unwrap_or_else(|_| {
@@ -312,7 +313,7 @@ impl Drop for Entry {
     fn drop(&mut self) {
         let Opening { sent, worst, .. } = self.opening;
         // Nobody will learn whether the upstream has taken the call.
-        self.is_taken |= self.forwarded;
+        self.is_taken.get_or_insert(self.forwarded);
         let input = if self.forwarded { sent.tokens } else { 0 };
         // Under a limit the unknown is charged as what was set aside: who asks for much and leaves must not get it free.
         let is_unknown = self.forwarded && !self.opening.reserved.is_empty();

@@ -336,6 +336,14 @@ async fn a_stream_passes_as_it_comes_and_costs_its_price_however_it_ends(pool: P
     let row = bench.gateway.ledger(3).await.remove(2);
     assert_eq!((&row["status"], &row["cost_nano"]), (&json!(499), &json!(PRICE)));
     assert_eq!((&row["estimated"], &row["input_tokens"]), (&json!(true), &json!(0)));
+
+    // Of this one it is known.
+    let no = Answer::whole(500, "application/json", "").in_steps([Step::send("{"), Step::Hang]);
+    bench.there.enqueue(no);
+    let client = bench.request(Method::GET, "/v1/characters/7").timeout(std::time::Duration::from_secs(2));
+    assert!(client.send().await.is_err(), "the error's body does not end");
+    let row = bench.gateway.ledger(4).await.remove(3);
+    assert_eq!((&row["status"], &row["cost_nano"]), (&json!(499), &json!(0)));
 }
 
 #[sqlx::test(migrator = "store::MIGRATOR")]

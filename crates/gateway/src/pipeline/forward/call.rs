@@ -13,7 +13,7 @@ use http_body::Body;
 use uuid::Uuid;
 
 use super::super::Admitted;
-use super::{Answer, Way, error, failed, is_failure, stream};
+use super::{Answer, Way, error, failed, stream};
 use crate::answer::{self, AnswerBody};
 use crate::metering::journal::Outcome;
 use crate::relay::Kind;
@@ -46,11 +46,15 @@ pub(in crate::pipeline) async fn call(
     let asked = Instant::now();
     let sent = way.waits.during(upstream.call(call.method, &call.there, way.headers, call.body)).await;
     state.metrics.upstream_took(asked.elapsed());
-    upstream.answered(sent.as_ref().is_ok_and(|response| !is_failure(response.status())));
+    if sent.is_err() {
+        // What it says to one path tells nothing of how it serves models; that it is not there does.
+        upstream.answered(false);
+    }
     let (head, body) = match sent {
         Ok(response) => response.into_parts(),
         Err(unanswered) => return Err(failed(&mut admitted.entry, unanswered.refusal)),
     };
+    admitted.entry.answered(head.status.is_success());
     let unknown = HeaderValue::from_static("application/octet-stream");
     let content_type = head.headers.get(header::CONTENT_TYPE).or(Some(&unknown));
     let answer = Answer { upstream: &upstream, status: head.status, content_type, body };
@@ -74,17 +78,15 @@ pub(in crate::pipeline) async fn call(
 fn passed_on(
     state: &Arc<State>,
     way: Way<'_>,
-    mut admitted: Admitted,
+    admitted: Admitted,
     answer: Answer<'_>,
 ) -> Response<AnswerBody> {
-    admitted.entry.taken();
     let media_type = answer.media_type();
     let kind = if media_type == "text/event-stream" { Kind::Events } else { Kind::Bytes(media_type) };
     stream(state, way, admitted, answer, Meter::new(UsageDialect::Uncounted, false), kind)
 }
 
 fn empty(way: Way<'_>, mut admitted: Admitted, answer: &Answer<'_>) -> Response<AnswerBody> {
-    admitted.entry.taken();
     admitted.entry.first_byte();
     admitted.entry.settle(Outcome::nothing(answer.status.as_u16()));
     let content_type = answer.content_type.cloned().unwrap_or(HeaderValue::from_static("text/plain"));
