@@ -173,8 +173,8 @@ pub struct UpstreamRow {
     pub secret_name: String,
     /// `300 s`.
     pub timeout: String,
-    /// The models that go there.
-    pub models: Vec<String>,
+    /// The models and own routes that go there.
+    pub used_by: Vec<String>,
     /// Whether gateways use it.
     pub enabled: bool,
     /// What the running gateways say of it.
@@ -216,8 +216,8 @@ pub struct UpstreamFormView {
     pub id: String,
     /// What is in the fields.
     pub typed: UpstreamTyped,
-    /// The models that go there.
-    pub models: Vec<String>,
+    /// The models and own routes that go there.
+    pub used_by: Vec<String>,
     /// The version of the row that was read; 0 for a new one.
     pub row_version: i64,
     /// What is wrong: field and message.

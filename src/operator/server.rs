@@ -132,7 +132,7 @@ pub(super) async fn load_upstream(id: String) -> Result<UpstreamFormView, AppErr
             id: found.as_ref().map_or_else(store::new_id, |upstream| upstream.id).to_string(),
             typed: found.as_ref().map_or(new, |upstream| rows::upstream_typed(&upstream.setup)),
             row_version: found.as_ref().map_or(0, |upstream| upstream.row_version),
-            models: found.map(|upstream| upstream.models).unwrap_or_default(),
+            used_by: found.as_ref().map(rows::used_by).unwrap_or_default(),
             errors: Vec::new(),
             conflict: Vec::new(),
         })

@@ -63,6 +63,8 @@ async fn for_everybody_else_there_is_nothing(pool: PgPool) {
             "/operator/upstreams",
             "/operator/upstreams/01932f2a-0000-7000-8000-000000000001",
             "/operator/permissions",
+            "/operator/permissions/new",
+            "/operator/permissions/edit?permission=x",
             "/operator/gateways",
             "/operator/gateways/01932f2a-0000-7000-8000-000000000001/release",
             "/operator/nothing",
@@ -336,6 +338,8 @@ async fn a_permission_of_one_s_own_is_added_edited_and_archived(pool: PgPool) {
         }
         assert!(text.contains("POST /v1/chat/completions"), "built-in ones are there too: {text}");
     }
+    let upstreams = ada.get("/operator/upstreams").await.text();
+    assert!(upstreams.contains("GET /v1/characters/{id}"), "{upstreams}");
     let edit = "/operator/permissions/edit?permission=character_info";
     assert!(ada.get("/operator/permissions").await.body.contains(&format!("href=\"{edit}\"")));
     let page = ada.get(edit).await;

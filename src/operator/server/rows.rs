@@ -116,10 +116,15 @@ pub fn upstream(upstream: &upstreams::Upstream, gateways: &[Gateway]) -> Upstrea
         base_url: upstream.setup.base_url.clone(),
         secret_name: upstream.setup.secret_name.clone(),
         timeout: format!("{} s", upstream.setup.answer_seconds),
-        models: upstream.models.clone(),
+        used_by: used_by(upstream),
         enabled: upstream.setup.enabled,
         health: health(upstream, gateways),
     }
+}
+
+/// The models and own routes whose requests go there.
+pub fn used_by(upstream: &upstreams::Upstream) -> Vec<String> {
+    upstream.models.iter().chain(&upstream.routes).cloned().collect()
 }
 
 /// What the running gateways say of an upstream; the worst news first.

@@ -254,7 +254,7 @@ async fn save_upstream(
         is_new,
         id: id.to_string(),
         typed: posted.upstream(),
-        models: found.as_ref().map(|upstream| upstream.models.clone()).unwrap_or_default(),
+        used_by: found.as_ref().map(rows::used_by).unwrap_or_default(),
         row_version: if is_new { 0 } else { seen_version(&posted)? },
         errors: Vec::new(),
         conflict: Vec::new(),

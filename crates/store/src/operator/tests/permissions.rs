@@ -39,6 +39,8 @@ async fn a_permission_is_read_by_gateways_and_written_by_operators_alone(pool: P
     let found = permissions::find(tx.connection(), "character_info").await.unwrap().unwrap();
     assert_eq!((found.setup, found.row_version), (wanted.clone(), 1));
     tx.commit().await.unwrap();
+    let used = upstreams::find(&pool, there).await.unwrap().unwrap();
+    assert_eq!(used.routes, ["GET /v1/characters", "GET /v1/characters/{id}"]);
 
     let gateway = as_role(&pool, "latchkey_gateway").await.unwrap();
     let served = own_routes::list(&gateway).await.unwrap();
