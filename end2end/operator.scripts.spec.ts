@@ -2,10 +2,11 @@
 import { expect, expectAccessible, signIn, test } from "./support";
 
 test("the operator's pages are accessible and fit, on a desk and on a phone", async ({ page }) => {
-  // Fourteen runs of axe.
+  // Sixteen runs of axe.
   test.slow();
   await signIn(page, "accessibility@operator.example");
-  for (const path of ["", "/models", "/models/new", "/upstreams", "/upstreams/new", "/permissions", "/gateways"]) {
+  const paths = ["", "/models", "/models/new", "/upstreams", "/upstreams/new", "/permissions", "/permissions/new", "/gateways"];
+  for (const path of paths) {
     await page.goto(`/operator${path}`);
     for (const [colorScheme, width] of [["light", 1280], ["dark", 390]] as const) {
       await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });

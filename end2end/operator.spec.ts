@@ -62,6 +62,40 @@ test("an operator adds a model and an upstream, and a key can use it at once", a
 
   await pages.getByRole("link", { name: "Gateways" }).click();
   await expect(page.getByRole("row").filter({ hasText: "gateway-1" })).toContainText("Running");
+
+  // A permission of the service's own, in front of an upstream whose key the gateway has.
+  await pages.getByRole("link", { name: "Upstreams" }).click();
+  await page.getByRole("link", { name: "Add an upstream" }).click();
+  await page.getByLabel("Name", { exact: true }).fill(`${id}-demo`);
+  await page.getByLabel("Base URL").fill(`${address("UPSTREAM_URL")}/v1`);
+  await page.getByLabel("Variable with its key").fill("UPSTREAM_API_KEY");
+  await page.getByRole("button", { name: "Add upstream" }).click();
+  const word = id.replace(/[^a-z0-9]/g, "_");
+  await pages.getByRole("link", { name: "Permissions" }).click();
+  await page.getByRole("link", { name: "Add a permission" }).click();
+  await page.getByLabel("Name", { exact: true }).fill(word);
+  await page.getByLabel("Lets a key").fill("Read characters");
+  const route = page.getByRole("group", { name: "Route 1" });
+  await route.getByLabel("Path", { exact: true }).fill("/v1/chat/completions");
+  await route.getByLabel("Upstream", { exact: true }).selectOption({ label: `${id}-demo` });
+  await route.getByLabel("Path there, if another").fill("/models");
+  await route.getByLabel("Dollars per call").fill("0.002");
+  await page.getByRole("button", { name: "Add permission" }).click();
+  await expect(page.getByText("/v1/chat/completions is a path of the gateway itself")).toBeVisible();
+  await expect(route.getByLabel("Dollars per call")).toHaveValue("0.002");
+  if (info.project.name === "scripts") await expectAccessible(page);
+  await route.getByLabel("Path", { exact: true }).fill(`/v1/${word}/{id}`);
+  await page.getByRole("button", { name: "Add permission" }).click();
+  await expect(page.getByText(/Enforced on 1\/1 gateways? in \d+ ms/)).toBeVisible();
+  const call = () =>
+    fetch(`${address("GATEWAY_URL")}/v1/${word}/7`, { headers: { Authorization: `Bearer ${secret}` } });
+  expect((await call()).status).toBe(200);
+
+  await page.getByRole("link", { name: word, exact: true }).click();
+  await page.getByRole("checkbox", { name: "Served" }).uncheck();
+  await page.getByRole("button", { name: "Save permission" }).click();
+  await expect(page.getByRole("row").filter({ hasText: word })).toContainText("Archived");
+  expect((await call()).status).toBe(404);
 });
 
 test("for everybody else there is no such page", async ({ page }) => {

@@ -10,8 +10,8 @@ use crate::appearance::Theme;
 use crate::auth::{CodePage, LoginPage};
 use crate::keys::{KeysRoute, NewKeyPage, RevokeKeyPage};
 use crate::operator::{
-    ModelRoute, ModelsRoute, OperatorGatewaysPage, OperatorPage, PermissionsPage, ReleasePage, UpstreamRoute,
-    UpstreamsRoute,
+    ModelRoute, ModelsRoute, OperatorGatewaysPage, OperatorPage, PermissionRoute, PermissionsRoute,
+    ReleasePage, UpstreamRoute, UpstreamsRoute,
 };
 use crate::page::NotFoundPage;
 use crate::ui::DocumentHead;
@@ -59,7 +59,9 @@ pub fn App() -> impl IntoView {
                 <Route path=path!("/operator/upstreams") view=UpstreamsRoute ssr=SsrMode::Async />
                 <Route path=path!("/operator/upstreams/new") view=UpstreamRoute ssr=SsrMode::Async />
                 <Route path=path!("/operator/upstreams/:id") view=UpstreamRoute ssr=SsrMode::Async />
-                <Route path=path!("/operator/permissions") view=PermissionsPage ssr=SsrMode::Async />
+                <Route path=path!("/operator/permissions") view=PermissionsRoute ssr=SsrMode::Async />
+                <Route path=path!("/operator/permissions/new") view=PermissionRoute ssr=SsrMode::Async />
+                <Route path=path!("/operator/permissions/edit") view=PermissionRoute ssr=SsrMode::Async />
                 <Route path=path!("/operator/gateways") view=OperatorGatewaysPage ssr=SsrMode::Async />
                 <Route path=path!("/operator/gateways/:id/release") view=ReleasePage ssr=SsrMode::Async />
             </FlatRoutes>

@@ -7,7 +7,9 @@ mod gateways_page;
 mod model_form;
 mod model_list_page;
 mod overview_page;
+mod permission_form;
 mod permissions_page;
+mod route_lines;
 #[cfg(feature = "ssr")]
 pub mod server;
 mod upstream_form;
@@ -18,6 +20,7 @@ pub use gateways_page::{OperatorGatewaysPage, ReleasePage};
 pub use model_form::ModelRoute;
 pub use model_list_page::ModelsRoute;
 pub use overview_page::OperatorPage;
-pub use permissions_page::PermissionsPage;
+pub use permission_form::PermissionRoute;
+pub use permissions_page::PermissionsRoute;
 pub use upstream_form::UpstreamRoute;
 pub use upstream_list_page::UpstreamsRoute;

@@ -16,7 +16,7 @@ pub struct OverviewView {
     pub models: String,
     /// `2 in use, 1 disabled`.
     pub upstreams: String,
-    /// `10 built in`.
+    /// `10 built in, 2 of your own`.
     pub permissions: String,
     /// `2 running, 1 silent`.
     pub gateways: String,
@@ -173,8 +173,8 @@ pub struct UpstreamRow {
     pub secret_name: String,
     /// `300 s`.
     pub timeout: String,
-    /// The models that go there.
-    pub models: Vec<String>,
+    /// The models and own routes that go there.
+    pub used_by: Vec<String>,
     /// Whether gateways use it.
     pub enabled: bool,
     /// What the running gateways say of it.
@@ -216,8 +216,8 @@ pub struct UpstreamFormView {
     pub id: String,
     /// What is in the fields.
     pub typed: UpstreamTyped,
-    /// The models that go there.
-    pub models: Vec<String>,
+    /// The models and own routes that go there.
+    pub used_by: Vec<String>,
     /// The version of the row that was read; 0 for a new one.
     pub row_version: i64,
     /// What is wrong: field and message.
@@ -248,6 +248,8 @@ pub enum FormOutcome {
     Model(Box<ModelFormView>),
     /// The form of an upstream is shown again.
     Upstream(Box<UpstreamFormView>),
+    /// The form of a permission is shown again.
+    Permission(Box<PermissionFormView>),
     /// There is nothing to show but the error.
     Failed(AppError),
 }
@@ -257,8 +259,12 @@ pub enum FormOutcome {
 pub struct PermissionsView {
     /// The frame.
     pub account: AccountView,
-    /// The catalogue.
-    pub rows: Vec<PermissionRow>,
+    /// The operator's own, by name.
+    pub own: Vec<PermissionRow>,
+    /// The built-in catalogue.
+    pub built_in: Vec<PermissionRow>,
+    /// What the last post led to.
+    pub flash: Flash,
 }
 
 /// One permission.
@@ -268,8 +274,84 @@ pub struct PermissionRow {
     pub name: String,
     /// What it lets a key do.
     pub allows: String,
+    /// The routes it guards.
+    pub routes: Vec<RouteRow>,
+    /// What only one of the operator's own has.
+    pub own: Option<OwnPermission>,
+}
+
+/// What only a permission of the operator's own has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnPermission {
+    /// Where it is edited.
+    pub href: String,
+    /// Whether its routes are served.
+    pub enabled: bool,
+}
+
+/// One route.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteRow {
     /// `POST /v1/chat/completions`.
-    pub routes: Vec<String>,
+    pub route: String,
+    /// `$0.002 per call, europe /people/{id}`; empty for a built-in one.
+    pub detail: String,
+}
+
+/// What the form of an own permission shows: a new one's, or an existing one's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PermissionFormView {
+    /// The frame.
+    pub account: AccountView,
+    /// Whether there is no such permission yet.
+    pub is_new: bool,
+    /// What is in its own fields.
+    pub typed: PermissionTyped,
+    /// What is in the fields of its routes.
+    pub routes: Vec<RouteField>,
+    /// The upstreams to choose from.
+    pub upstreams: Vec<UpstreamChoice>,
+    /// The version of the row that was read; 0 for a new one.
+    pub row_version: i64,
+    /// What is wrong: field and message.
+    pub errors: Vec<(String, String)>,
+    /// What somebody else changed meanwhile: the field, what it is now, what was typed.
+    pub conflict: Vec<Change>,
+}
+
+/// A permission's fields as texts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PermissionTyped {
+    /// What rules call it.
+    pub name: String,
+    /// What it lets a key do.
+    pub allows: String,
+    /// Whether its routes are served.
+    pub enabled: bool,
+}
+
+/// A route in the form of its permission, as texts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteField {
+    /// `GET`
+    pub method: String,
+    /// `/v1/characters/{id}`; empty is no route.
+    pub path: String,
+    /// The upstream's id.
+    pub upstream: String,
+    /// The path there; empty is the same.
+    pub there: String,
+    /// Dollars per call.
+    pub price: String,
+}
+
+/// An upstream to choose.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpstreamChoice {
+    /// Its id.
+    pub id: String,
+    /// What it is called, with a remark where it is disabled.
+    pub label: String,
 }
 
 /// What `/operator/gateways` shows.
@@ -361,6 +443,12 @@ pub async fn load_operator_upstream(upstream: String) -> Result<UpstreamFormView
 #[server]
 pub async fn load_operator_permissions() -> Result<PermissionsView, AppError> {
     super::server::load_permissions().await
+}
+
+/// The form of the own permission `permission`; an empty one where that is empty.
+#[server]
+pub async fn load_operator_permission(permission: String) -> Result<PermissionFormView, AppError> {
+    super::server::load_permission(permission).await
 }
 
 /// The gateways.

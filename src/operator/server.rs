@@ -2,18 +2,20 @@
 
 mod admit;
 mod check;
+mod check_permission;
 mod events;
 mod fleet;
 mod rows;
 mod save;
+mod save_permission;
 
 use domain::catalogue::CATALOGUE;
-use store::operator::{models, upstreams};
+use store::operator::{models, permissions, upstreams};
 use store::policy;
 
 use super::{
-    FormOutcome, GatewaysView, ModelFormView, ModelTyped, ModelsView, OverviewView, PermissionRow,
-    PermissionsView, ReleaseView, UpstreamFormView, UpstreamTyped, UpstreamsView,
+    FormOutcome, GatewaysView, ModelFormView, ModelTyped, ModelsView, OverviewView, PermissionFormView,
+    PermissionTyped, PermissionsView, ReleaseView, UpstreamFormView, UpstreamTyped, UpstreamsView,
 };
 use crate::auth::Done;
 use crate::error::AppError;
@@ -21,6 +23,7 @@ use crate::server::respond;
 
 pub use admit::{Operator, hide};
 pub use save::{add_model, add_upstream, change_model, change_upstream};
+pub use save_permission::{add_permission, change_permission};
 
 /// How many changes the overview shows.
 const NEWEST: i32 = 20;
@@ -37,6 +40,8 @@ pub(super) async fn load_overview() -> Result<OverviewView, AppError> {
         let pool = &operator.visit.state.pool;
         let models = models::list(pool).await?;
         let upstreams = upstreams::list(pool).await?;
+        let own = permissions::list(pool).await?;
+        let served = own.iter().filter(|permission| permission.setup.enabled).count();
         let gateways = store::operator::fleet::list(pool).await?;
         let now = policy::pulse(pool).await?.now;
         let enabled = models.iter().filter(|model| model.setup.enabled).count();
@@ -45,7 +50,7 @@ pub(super) async fn load_overview() -> Result<OverviewView, AppError> {
             account: operator.account().await?,
             models: rows::count_two(enabled, "offered", models.len() - enabled, "disabled"),
             upstreams: rows::count_two(used, "in use", upstreams.len() - used, "disabled"),
-            permissions: format!("{} built in", CATALOGUE.len()),
+            permissions: rows::count_permissions(served, own.len() - served),
             gateways: fleet::count(&gateways),
             events: events.into_iter().map(|event| events::row(event, now, &upstreams)).collect(),
         })
@@ -127,7 +132,7 @@ pub(super) async fn load_upstream(id: String) -> Result<UpstreamFormView, AppErr
             id: found.as_ref().map_or_else(store::new_id, |upstream| upstream.id).to_string(),
             typed: found.as_ref().map_or(new, |upstream| rows::upstream_typed(&upstream.setup)),
             row_version: found.as_ref().map_or(0, |upstream| upstream.row_version),
-            models: found.map(|upstream| upstream.models).unwrap_or_default(),
+            used_by: found.as_ref().map(rows::used_by).unwrap_or_default(),
             errors: Vec::new(),
             conflict: Vec::new(),
         })
@@ -138,12 +143,42 @@ pub(super) async fn load_upstream(id: String) -> Result<UpstreamFormView, AppErr
 pub(super) async fn load_permissions() -> Result<PermissionsView, AppError> {
     respond("load_operator_permissions", async move |visit| {
         let operator = Operator::admit(visit).await?;
-        let row = |entry: &domain::catalogue::Entry| PermissionRow {
-            name: entry.permission.to_owned(),
-            allows: entry.allows.to_owned(),
-            routes: entry.routes.iter().map(|(method, path)| format!("{method} {path}")).collect(),
+        let pool = &operator.visit.state.pool;
+        let own = permissions::list(pool).await?;
+        let upstreams = upstreams::list(pool).await?;
+        Ok(PermissionsView {
+            account: operator.account().await?,
+            own: own.iter().map(|permission| rows::own_permission(permission, &upstreams)).collect(),
+            built_in: CATALOGUE.iter().map(rows::built_in_permission).collect(),
+            flash: operator.visit.take_flash(),
+        })
+    })
+    .await
+}
+
+pub(super) async fn load_permission(name: String) -> Result<PermissionFormView, AppError> {
+    respond("load_operator_permission", async move |visit| {
+        let operator = Operator::admit(visit).await?;
+        let pool = &operator.visit.state.pool;
+        let upstreams = rows::upstream_choices(&upstreams::list(pool).await?);
+        let found = if name.is_empty() {
+            None
+        } else {
+            Some(permissions::find(pool, &name).await?.ok_or(AppError::NotFound)?)
         };
-        Ok(PermissionsView { account: operator.account().await?, rows: CATALOGUE.iter().map(row).collect() })
+        let new = PermissionTyped { enabled: true, ..PermissionTyped::default() };
+        let mut routes = found.as_ref().map(rows::route_fields).unwrap_or_default();
+        rows::spare_route(&mut routes, &upstreams);
+        Ok(PermissionFormView {
+            account: operator.account().await?,
+            is_new: found.is_none(),
+            typed: found.as_ref().map_or(new, rows::permission_typed),
+            routes,
+            upstreams,
+            row_version: found.map_or(0, |permission| permission.row_version),
+            errors: Vec::new(),
+            conflict: Vec::new(),
+        })
     })
     .await
 }

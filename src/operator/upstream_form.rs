@@ -27,7 +27,7 @@ pub fn UpstreamForm(
     /// What it shows.
     form: UpstreamFormView,
 ) -> impl IntoView {
-    let UpstreamFormView { account, is_new, id, typed, models, row_version, errors, conflict } = form;
+    let UpstreamFormView { account, is_new, id, typed, used_by, row_version, errors, conflict } = form;
     let title = if is_new { "Add an upstream".to_owned() } else { format!("Edit {}", typed.name) };
     let stale = !conflict.is_empty();
     let action = if is_new { LIST.to_owned() } else { format!("{LIST}/{id}") };
@@ -38,19 +38,19 @@ pub fn UpstreamForm(
                 <input type="hidden" name="id" value=id />
                 <input type="hidden" name="row_version" value=row_version.to_string() />
                 <Fields is_new typed=typed.clone() errors />
-                {(!models.is_empty())
+                {(!used_by.is_empty())
                     .then(|| {
                         view! {
                             <Note tone=Tone::Info>
-                                "Models that go there: " {models.join(", ")}
-                                ". Switched off, their requests go to their next upstream; where there is none, they fail."
+                                "What goes there: " {used_by.join(", ")}
+                                ". Switched off, requests of models go to their next upstream; where there is none, and those of routes, fail."
                             </Note>
                         }
                     })}
                 <CheckBox
                     name="enabled"
                     label="In use"
-                    hint="Gateways send requests there, for the models that name it."
+                    hint="Gateways send requests there, for the models and routes that name it."
                     checked=typed.enabled
                 />
                 <div class="form-actions">

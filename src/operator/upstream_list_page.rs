@@ -13,7 +13,7 @@ const COLUMNS: &[Column] = &[
     Column { label: "State", class: "cell-status", hidden: false },
     Column { label: "Base URL", class: "cell-wide", hidden: false },
     Column { label: "Timeout", class: "cell-number", hidden: false },
-    Column { label: "Models", class: "cell-created", hidden: false },
+    Column { label: "Models and routes", class: "cell-created", hidden: false },
 ];
 
 /// The list on GET; after a POST the form with what was wrong with it.
@@ -66,7 +66,7 @@ fn Upstreams(view: UpstreamsView) -> impl IntoView {
 
 #[component]
 fn Row(upstream: UpstreamRow) -> impl IntoView {
-    let models = if upstream.models.is_empty() { "None".to_owned() } else { upstream.models.join(", ") };
+    let used_by = if upstream.used_by.is_empty() { "None".to_owned() } else { upstream.used_by.join(", ") };
     view! {
         <tr role="row" class:row-revoked=!upstream.enabled>
             <th scope="row" role="rowheader" class="cell-name">
@@ -86,8 +86,8 @@ fn Row(upstream: UpstreamRow) -> impl IntoView {
             <td role="cell" class="cell-number" data-label="Timeout">
                 {upstream.timeout}
             </td>
-            <td role="cell" class="cell-created" data-label="Models">
-                <span>{models}</span>
+            <td role="cell" class="cell-created" data-label="Models and routes">
+                <span>{used_by}</span>
             </td>
         </tr>
     }

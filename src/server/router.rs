@@ -40,6 +40,8 @@ pub fn router(state: AppState) -> Router {
         // The operator's forms: what was typed comes back whole, also without scripts.
         .route("/operator/models", post(operator::add_model))
         .route("/operator/models/edit", post(operator::change_model))
+        .route("/operator/permissions", post(operator::add_permission))
+        .route("/operator/permissions/edit", post(operator::change_permission))
         .route("/operator/upstreams", post(operator::add_upstream))
         .route("/operator/upstreams/{id}", post(operator::change_upstream))
         .route("/api/{*function}", post(functions::call))

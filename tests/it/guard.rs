@@ -27,20 +27,21 @@ const FOR_ANYBODY: [&str; 7] = [
 ];
 
 /// What exists for operators only: for everybody else it is missing.
-const FOR_OPERATORS: [&str; 9] = [
+const FOR_OPERATORS: [&str; 10] = [
     operator::LoadOperator::PATH,
     operator::LoadOperatorModels::PATH,
     operator::LoadOperatorModel::PATH,
     operator::LoadOperatorUpstreams::PATH,
     operator::LoadOperatorUpstream::PATH,
     operator::LoadOperatorPermissions::PATH,
+    operator::LoadOperatorPermission::PATH,
     operator::LoadOperatorGateways::PATH,
     operator::LoadOperatorRelease::PATH,
     operator::ReleaseGateway::PATH,
 ];
 
 /// A value for every argument of every function, so that none is refused for lack of one.
-const ARGUMENTS: [(&str, &str); 10] = [
+const ARGUMENTS: [(&str, &str); 11] = [
     ("slug", "ada"),
     ("key", "01932f2a-0000-7000-8000-000000000001"),
     ("filter", "active"),
@@ -49,6 +50,7 @@ const ARGUMENTS: [(&str, &str); 10] = [
     ("row_version", "1"),
     ("name", "x"),
     ("model", "x"),
+    ("permission", "x"),
     ("upstream", "01932f2a-0000-7000-8000-000000000001"),
     ("gateway", "01932f2a-0000-7000-8000-000000000001"),
 ];

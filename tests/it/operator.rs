@@ -63,6 +63,8 @@ async fn for_everybody_else_there_is_nothing(pool: PgPool) {
             "/operator/upstreams",
             "/operator/upstreams/01932f2a-0000-7000-8000-000000000001",
             "/operator/permissions",
+            "/operator/permissions/new",
+            "/operator/permissions/edit?permission=x",
             "/operator/gateways",
             "/operator/gateways/01932f2a-0000-7000-8000-000000000001/release",
             "/operator/nothing",
@@ -281,4 +283,138 @@ async fn gateways_are_shown_as_they_are_and_silent_ones_released(pool: PgPool) {
     assert_eq!(console.count("SELECT count(*) FROM limit_windows WHERE reserved > 0").await, 0);
     assert!(ada.get("/operator").await.text().contains("Released leases of gateway-7"));
     assert!(ada.get("/operator/permissions").await.text().contains("POST /v1/chat/completions"));
+}
+
+const UPSTREAM: &str = "01932f2a-0000-7000-8000-000000000001";
+
+/// A permission's form with one route, filled in.
+fn permission<'a>(name: &'a str, path: &'a str, price: &'a str) -> Vec<(&'a str, &'a str)> {
+    vec![
+        ("name", name),
+        ("allows", "Read characters"),
+        ("row_version", "0"),
+        ("method-1", "GET"),
+        ("path-1", path),
+        ("upstream-1", UPSTREAM),
+        ("there-1", ""),
+        ("price-1", price),
+        ("method-2", "GET"),
+        ("path-2", ""),
+        ("upstream-2", UPSTREAM),
+        ("there-2", ""),
+        ("price-2", ""),
+        ("enabled", "on"),
+    ]
+}
+
+/// An operator with an upstream to choose.
+async fn operator_with_upstream(pool: PgPool) -> (TestConsole, Browser) {
+    let (console, ada) = operator(pool).await;
+    console
+        .sql(
+            "INSERT INTO upstreams (id, name, base_url, secret_name) VALUES
+             ('01932f2a-0000-7000-8000-000000000001', 'europe', 'https://api.example.com/v1', 'UPSTREAM_E_KEY')",
+        )
+        .await;
+    (console, ada)
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn a_permission_of_one_s_own_is_added_edited_and_archived(pool: PgPool) {
+    let (console, mut ada) = operator_with_upstream(pool).await;
+    gateways::acknowledge(&console.owner, Uuid::from_u128(1), "gateway-1", i64::MAX).await.unwrap();
+    assert!(ada.get("/operator/permissions").await.text().contains("None yet"));
+    assert_eq!(ada.get("/operator/permissions/new").await.status, StatusCode::OK);
+    let form = permission("character_info", "/v1/characters/{id}", "0.002");
+    for turn in ["first", "the same form, sent twice"] {
+        let saved = ada.post("/operator/permissions", &form).await;
+        let found = (saved.status, saved.location());
+        assert_eq!(found, (StatusCode::SEE_OTHER, "/operator/permissions"), "{turn}: {}", saved.text());
+        let text = ada.follow(&saved).await.text();
+        assert!(text.contains("Saved character_info. Enforced on 1/1 gateways in"), "{text}");
+        for told in ["GET /v1/characters/{id}", "$0.002 per call, europe /characters/{id}", "Read characters"]
+        {
+            assert!(text.contains(told), "{told}: {text}");
+        }
+        assert!(text.contains("POST /v1/chat/completions"), "built-in ones are there too: {text}");
+    }
+    let upstreams = ada.get("/operator/upstreams").await.text();
+    assert!(upstreams.contains("GET /v1/characters/{id}"), "{upstreams}");
+    let edit = "/operator/permissions/edit?permission=character_info";
+    assert!(ada.get("/operator/permissions").await.body.contains(&format!("href=\"{edit}\"")));
+    let page = ada.get(edit).await;
+    assert_eq!((page.input("path-1"), page.input("price-1")), ("/v1/characters/{id}".into(), "0.002".into()));
+    assert_eq!((page.input("path-2"), page.input("row_version")), (String::new(), "1".into()));
+
+    let read = |version| with(permission("", "/v1/characters/{id}", "0"), "row_version", version);
+    let second = with(with(with(read("1"), "path-2", "/v1/me"), "there-2", "/users/me"), "price-2", "0.5");
+    assert_eq!(ada.post(edit, &second).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(console.count("SELECT count(*) FROM own_routes WHERE upstream_path = '/users/me'").await, 1);
+    assert_eq!(console.count("SELECT count(*) FROM own_routes WHERE price = 0").await, 1, "zero was said");
+    let stale = ada.post(edit, &with(read("1"), "price-1", "3")).await;
+    assert_eq!((stale.status, stale.input("price-1").as_str()), (StatusCode::UNPROCESSABLE_ENTITY, "3"));
+    assert!(stale.text().contains("Somebody else has saved this meanwhile"), "{}", stale.text());
+
+    let mut archived = read("2");
+    archived.retain(|(field, _)| *field != "enabled");
+    assert_eq!(ada.post(edit, &archived).await.status, StatusCode::SEE_OTHER);
+    assert!(ada.get("/operator/permissions").await.text().contains("Archived"));
+    let overview = ada.get("/operator").await.text();
+    assert!(overview.contains("10 built in, 1 archived"), "{overview}");
+    for told in
+        ["Removed route /v1/me", "Changed permission character_info", "price per call $0.002 \u{2192} $0.00"]
+    {
+        assert!(overview.contains(told), "{told}: {overview}");
+    }
+    assert_eq!(ada.get("/operator/permissions/edit?permission=nobody").await.status, StatusCode::NOT_FOUND);
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn what_is_wrong_with_a_permission_is_told_at_its_field(pool: PgPool) {
+    let (console, mut ada) = operator_with_upstream(pool).await;
+    let good = || permission("own", "/v1/own/{id}", "1");
+    assert_eq!(ada.post("/operator/permissions", &good()).await.status, StatusCode::SEE_OTHER);
+    let odd = "<b>\"&";
+    for (field, typed, told) in [
+        ("name", "own", "is called so already"),
+        ("name", "chat:write", "Names that begin with chat are built in"),
+        ("name", odd, "Write a name such as"),
+        ("allows", "", "Say what it lets a key do"),
+        ("path-1", "/v1/chat/completions", "is a path of the gateway itself"),
+        ("path-1", "/v1/models/{id}", "is a path of the gateway itself"),
+        ("path-1", "/v1/own/{name}", "GET /v1/own/{id} is a route of own"),
+        ("path-1", "/v1/a/../b", "Between slashes stand"),
+        ("path-1", odd, "begins with /v1/"),
+        ("there-1", "/x/{other}", "has no {other}"),
+        ("price-1", "", "Nothing to pay is 0"),
+        ("price-1", "-1", "cannot be negative"),
+        ("price-1", "100.5", "at most 100 dollars"),
+    ] {
+        let form = with(permission("new", "/v1/new/{id}", "1"), field, typed);
+        let refused = ada.post("/operator/permissions", &form).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{field} {typed}");
+        let at = refused.body.find(&format!("id=\"{field}-error\""));
+        let at = at.unwrap_or_else(|| panic!("{field}: {}", refused.body));
+        let close = &refused.body[at..(at + 600).min(refused.body.len())];
+        assert!(close.contains(told), "{field} {typed}: {}", refused.text());
+        assert_eq!(refused.input(field), typed);
+    }
+    let nobody = with(permission("new", "/v1/new", "1"), "upstream-1", "");
+    let refused = ada.post("/operator/permissions", &nobody).await;
+    assert!(refused.body.contains("id=\"upstream-1-error\""), "{}", refused.text());
+    assert_eq!(console.count("SELECT count(*) FROM own_permissions").await, 1);
+
+    let request = ada
+        .request(Method::POST, "/operator/permissions")
+        .header(ORIGIN, "https://evil.example")
+        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(Body::from("name=planted&allows=x&enabled=on"))
+        .unwrap();
+    assert_eq!(ada.send(request).await.status, StatusCode::FORBIDDEN);
+    let (mut bob, _) = console.signed_in("bob@example.com").await;
+    let missing = bytes(&bob.post("/nothing-of-this-name", &[]).await);
+    for path in ["/operator/permissions", "/operator/permissions/edit?permission=own"] {
+        assert_eq!(bytes(&bob.post(path, &permission("planted", "/v1/p", "0")).await), missing, "{path}");
+    }
+    assert_eq!(console.count("SELECT count(*) FROM own_permissions").await, 1);
 }

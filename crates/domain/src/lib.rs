@@ -15,6 +15,7 @@ pub mod ids;
 pub mod key;
 pub mod limit;
 pub mod money;
+pub mod own_route;
 pub mod rate;
 pub mod refusal;
 pub mod rule;

@@ -5,8 +5,10 @@
 
 mod forward;
 mod own;
+mod passed;
 mod reserve;
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -84,7 +86,7 @@ struct Refused {
     known: Option<Arc<Known>>,
     /// The model it named.
     model: Option<Box<str>>,
-    allow: Option<&'static str>,
+    allow: Option<Cow<'static, str>>,
 }
 
 impl From<Refusal> for Refused {
@@ -129,15 +131,16 @@ async fn answer(
     parts: &Parts,
     body: &mut Incoming,
 ) -> Response<AnswerBody> {
-    let target = router::target(&parts.method, parts.uri.path(), &state.aliases);
+    let target = find(state, parts);
     let errors = target.errors();
     let route = match target {
-        Target::Route(route, _) => {
-            arrival.trace.route(route.path);
-            route.path
-        }
-        Target::OtherMethod(_) | Target::Nothing => NO_ROUTE,
+        Target::Route(route, _) => route.path,
+        Target::Own(ref own, _) => own.path,
+        Target::OtherMethod(_) | Target::OtherMethodOfOwn(_) | Target::Nothing => NO_ROUTE,
     };
+    if route != NO_ROUTE {
+        arrival.trace.route(route);
+    }
     let (mut response, code) = match decide_and_serve(state, arrival, parts, body, target).await {
         Ok(response) => (response, ""),
         Err(refused) => (refuse(state, arrival, route, &refused, errors), refused.refusal.code()),
@@ -147,6 +150,15 @@ async fn answer(
     arrival.trace.answered(response.status(), code);
     state.metrics.took(arrival.at.elapsed().saturating_sub(arrival.waits.total()));
     response
+}
+
+/// What the request's path and method lead to: the gateway's own routes first, then the operator's.
+fn find<'a>(state: &State, parts: &'a Parts) -> Target<'a> {
+    let (method, path) = (&parts.method, parts.uri.path());
+    match router::target(method, path, &state.aliases) {
+        Target::Nothing => router::own::target(method, path, &state.aliases, &state.policy.own_routes()),
+        target => target,
+    }
 }
 
 /// Lets a client that is still sending finish, so that it gets to read its answer. One that waits for a go-ahead is
@@ -186,9 +198,17 @@ async fn decide_and_serve(
                 serve_upstream(state, arrival, parts, body, (route, forwarded), digest).await.map_err(of_key)
             }
         },
+        Target::Own(own, _) => {
+            screen(state, arrival, &standing, own.permission, &decision::STEPS[..8]).map_err(known)?;
+            passed::serve(state, arrival, parts, body, digest).await.map_err(known)
+        }
         Target::OtherMethod(route) => {
             screen(state, arrival, &standing, "", &decision::STEPS[..7]).map_err(known)?;
-            Err(Refused { allow: Some(route.method), ..known(Refusal::MethodNotAllowed) })
+            Err(Refused { allow: Some(route.method.into()), ..known(Refusal::MethodNotAllowed) })
+        }
+        Target::OtherMethodOfOwn(methods) => {
+            screen(state, arrival, &standing, "", &decision::STEPS[..7]).map_err(known)?;
+            Err(Refused { allow: Some(methods.into()), ..known(Refusal::MethodNotAllowed) })
         }
         Target::Nothing => {
             screen(state, arrival, &standing, "", &decision::STEPS[..7]).map_err(known)?;
@@ -205,7 +225,7 @@ async fn serve_here(
     tail: &str,
     digest: Digest,
 ) -> Result<Response<AnswerBody>, Refusal> {
-    let admitted = admit(state, arrival, route, digest, None).await?;
+    let admitted = admit(state, arrival, route.into(), digest, None).await?;
     let rate = admitted.rate;
     let mut response = match own {
         Own::Models => own::models(state, arrival, admitted),
@@ -230,28 +250,43 @@ async fn serve_upstream(
     drop(waiting);
     let mut prompt = Prompt::read(bytes, forwarded, parts.headers.get(header::CONTENT_TYPE)).await?;
     // A body takes time to arrive, so the key is looked up again: the decision is made on what is true now.
-    let admitted = admit(state, arrival, route, digest, Some((&mut prompt, forwarded.usage))).await;
+    let admitted = admit(state, arrival, route.into(), digest, Some((&mut prompt, forwarded.usage))).await;
     let of_model = |refusal: Refusal| Refused { model: Some(prompt.model().into()), ..refusal.into() };
     let admitted = admitted.map_err(of_model)?;
     let way = forward::Way {
         id: arrival.id,
         waits: &arrival.waits,
-        route: forwarded,
         errors: route.errors,
         headers: &parts.headers,
         trace: &arrival.trace,
     };
     let rate = admitted.rate;
-    let mut response = forward::forward(state, way, admitted, prompt).await?;
+    let mut response = forward::forward(state, way, forwarded, admitted, prompt).await?;
     answer::tell_rate(response.headers_mut(), rate);
     Ok(response)
+}
+
+/// What a request needs and costs, of whichever table its route is.
+#[derive(Clone, Copy)]
+struct Wanted {
+    guard: Guard,
+    /// The path template.
+    path: &'static str,
+    /// Nano-dollars for the call; none where a model's price counts, or nothing does.
+    call: Option<i64>,
+}
+
+impl From<&'static Route> for Wanted {
+    fn from(route: &'static Route) -> Self {
+        Self { guard: route.guard, path: route.path, call: None }
+    }
 }
 
 /// Makes the whole decision and opens the request.
 async fn admit(
     state: &State,
     arrival: &Arrival,
-    route: &'static Route,
+    wanted: Wanted,
     digest: Digest,
     prompt: Option<(&mut Prompt, UsageDialect)>,
 ) -> Result<Admitted, Refusal> {
@@ -272,9 +307,9 @@ async fn admit(
         arrival.trace.model(&model.id);
     }
     let now = state.policy.now();
-    let demand = Demand { permission: route.permission(), model: named };
+    let demand = Demand { permission: wanted.guard.permission(), model: named };
     let facts = Facts { transport: arrival.transport, ..standing.facts(arrival.client, now, demand) };
-    let asks_about_itself = matches!(route.guard, Guard::Itself);
+    let asks_about_itself = matches!(wanted.guard, Guard::Itself);
     let per_minute = standing.known.requests_per_minute.filter(|_| !asks_about_itself);
     let (rate, slot) = match per_minute {
         Some(limit) => {
@@ -284,10 +319,13 @@ async fn admit(
         None => (None, None),
     };
     let facts = Facts { rate, ..facts };
-    let decided = match (route.guard, prompt, &model) {
+    let decided = match (wanted.guard, prompt, &model) {
         (Guard::Permission(_), Some((prompt, usage)), Some(model)) => {
             let request = reserve::Bound { model, prompt, usage };
             reserve::reserve(&state.leases, &standing, facts, request).await
+        }
+        (Guard::Permission(_), None, _) if wanted.call.is_some() => {
+            reserve::reserve_call(&state.leases, &standing, facts, wanted.call.unwrap_or(0)).await
         }
         (Guard::Permission(_), ..) => nothing_reserved(decision::decide(&facts)),
         (Guard::Itself, ..) => nothing_reserved(decision::decide_about_itself(&facts)),
@@ -297,7 +335,8 @@ async fn admit(
         request: arrival.id,
         known: standing.known.clone(),
         model,
-        route: route.path,
+        route: wanted.path,
+        call: wanted.call,
         client: arrival.client,
         at: now,
         arrived: arrival.at,
@@ -378,8 +417,8 @@ fn refuse(
         tracing::debug!(%request_id, code, status, client = %arrival.client, "refused");
     }
     let mut response = refusal::answer(refusal, arrival.id, &state.prefix, errors);
-    if let Some(allow) = allow {
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+    if let Some(allow) = allow.as_deref().and_then(|allow| HeaderValue::from_str(allow).ok()) {
+        response.headers_mut().insert(header::ALLOW, allow);
     }
     response
 }

@@ -31,6 +31,7 @@ pub use self::set::Known;
 pub(crate) use self::set::known_for_tests;
 use self::set::{Account, Asked, Group, Set};
 use crate::limits::Terms;
+use crate::router::own::OwnRoutes;
 
 /// Between two attempts to look up the key of a running stream.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -196,6 +197,11 @@ impl Policy {
     /// Every model on offer, by name.
     pub fn models(&self) -> Vec<Arc<Model>> {
         self.read().models.values().cloned().collect()
+    }
+
+    /// The operator's own routes.
+    pub fn own_routes(&self) -> Arc<OwnRoutes> {
+        self.read().own_routes.clone()
     }
 
     /// Waits until a secret that was admitted would be refused for what it is (revoked, replaced or disabled) or

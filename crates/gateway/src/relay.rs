@@ -33,6 +33,7 @@ pub struct Relay {
     upstream: Option<Incoming>,
     /// Cuts events; bytes of other kinds pass as they come.
     splitter: Option<Splitter>,
+    status: u16,
     meter: Meter,
     media_type: String,
     ready: VecDeque<Bytes>,
@@ -64,6 +65,8 @@ pub enum Kind {
 pub struct Terms {
     /// The request it belongs to.
     pub entry: Entry,
+    /// The status of the answer.
+    pub status: u16,
     /// Reads what passes.
     pub meter: Meter,
     /// What passes.
@@ -88,6 +91,7 @@ impl Relay {
         Self {
             upstream: Some(upstream),
             splitter,
+            status: terms.status,
             meter: terms.meter,
             media_type,
             ready: VecDeque::new(),
@@ -199,7 +203,7 @@ impl Relay {
         }
         if is_last {
             // Many clients leave at this event, so the books are closed before it goes out.
-            self.settle(200, false);
+            self.settle(self.status, false);
         }
     }
 
@@ -211,7 +215,7 @@ impl Relay {
             self.meter.count_bytes(&rest);
             self.ready.push_back(rest);
         }
-        self.settle(200, false);
+        self.settle(self.status, false);
     }
 
     /// Ends the stream, and the upstream's work with it: with an error event, or where there are none abruptly.

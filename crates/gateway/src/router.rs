@@ -1,16 +1,20 @@
-//! Every path the gateway serves: one row in [`ROUTES`] each. A path that is not there does not exist, whoever asks.
+//! Every path the gateway serves: one row in [`ROUTES`] each, and what the operator has added ([`own`]). A path that is in
+//! neither does not exist, whoever asks.
 //!
 //! Beside the pipeline, without a key and without anything secret: GET `/healthz` (the process is up) and GET
 //! `/readyz` (it can decide requests).
 
 mod aliases;
+pub mod own;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use domain::rule::Permission;
 use http::Method;
 
 pub use self::aliases::Aliases;
+use self::own::OwnRoute;
 
 /// What stands before every path; an operator may configure others for it.
 const BASE: &str = "/v1";
@@ -108,6 +112,8 @@ pub enum UsageDialect {
     InputOnly,
     /// `usage` beside images, where the model reports it.
     Images,
+    /// Of the operator's own: it costs a price per call, and no tokens.
+    Uncounted,
     /// Sound, which says nothing; its event stream does.
     Speech,
     /// `usage` beside a transcript, where the model reports tokens.
@@ -171,6 +177,10 @@ pub enum Target<'a> {
     Route(&'static Route, Cow<'a, str>),
     /// The path exists for another method.
     OtherMethod(&'static Route),
+    /// A route of the operator's own, and the path at its upstream.
+    Own(Arc<OwnRoute>, String),
+    /// The path is the operator's own, and exists for these methods.
+    OtherMethodOfOwn(String),
     /// No such path.
     Nothing,
 }
@@ -180,7 +190,7 @@ impl Target<'_> {
     pub fn errors(&self) -> ErrorDialect {
         match self {
             Self::Route(route, _) | Self::OtherMethod(route) => route.errors,
-            Self::Nothing => ErrorDialect::default(),
+            Self::Own(..) | Self::OtherMethodOfOwn(_) | Self::Nothing => ErrorDialect::default(),
         }
     }
 }
@@ -217,13 +227,20 @@ pub fn probe(method: &Method, path: &str) -> Option<Probe> {
     }
 }
 
-impl Route {
-    /// The permission it takes; none where the question is about the key itself.
-    pub const fn permission(&self) -> &'static str {
-        match self.guard {
-            Guard::Permission(permission) => permission,
-            Guard::Itself => "",
+impl Guard {
+    /// The permission it asks for; empty where the question is about the key itself.
+    pub const fn permission(self) -> &'static str {
+        match self {
+            Self::Permission(permission) => permission,
+            Self::Itself => "",
         }
+    }
+}
+
+impl Route {
+    /// The permission it takes; empty where the question is about the key itself.
+    pub const fn permission(&self) -> &'static str {
+        self.guard.permission()
     }
 
     /// Whether `below`, a path without its base, is this route's; if so, what stands for its `{id}`.

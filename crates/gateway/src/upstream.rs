@@ -44,6 +44,8 @@ pub(crate) type HttpClient = Client<HttpsConnector<HttpConnector<Judged<GaiResol
 pub struct Upstream {
     name: String,
     client: HttpClient,
+    /// Without a slash at its end.
+    base: String,
     /// Where each route's requests go, by its path.
     places: Vec<(&'static str, Uri)>,
     authorization: HeaderValue,
@@ -93,8 +95,8 @@ impl Upstream {
         if let Some(address) = literal.filter(|address| places::place(*address) == places::Place::Never) {
             return Err(SetupError::Address(address));
         }
-        let base = base.to_string();
-        let at = |path: &str| format!("{}{path}", base.trim_end_matches('/')).parse::<Uri>();
+        let base = base.to_string().trim_end_matches('/').to_owned();
+        let at = |path: &str| format!("{base}{path}").parse::<Uri>();
         let places = ROUTES.iter().filter_map(|route| match route.served {
             Served::Upstream(forwarded) => Some(at(forwarded.path).map(|uri| (forwarded.path, uri))),
             Served::Here(_) => None,
@@ -107,6 +109,7 @@ impl Upstream {
             name: name.to_owned(),
             client,
             places: places.collect::<Result<_, _>>()?,
+            base,
             authorization,
             api_key,
             key,
@@ -154,6 +157,36 @@ impl Upstream {
             BodyDialect::Messages => request.headers_mut().insert(X_API_KEY, self.api_key.clone()),
             _ => request.headers_mut().insert(header::AUTHORIZATION, self.authorization.clone()),
         };
+        self.request(request).await
+    }
+
+    /// Sends a request of an own route, whose body is not read here, and waits for the head of its answer. `there` is
+    /// path and query below the base URL.
+    pub async fn call(
+        &self,
+        method: &Method,
+        there: &str,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, Unanswered> {
+        let uri = format!("{}{there}", self.base).parse::<Uri>().map_err(|error| {
+            // What was judged makes a path, so this is the base URL's fault.
+            tracing::error!(upstream = %self.name, %error, "an own route leads to no address");
+            Unanswered { refusal: Refusal::UpstreamFailed, never_arrived: false }
+        })?;
+        let needs_length = body.is_empty() && !matches!(*method, Method::GET | Method::DELETE);
+        let mut request = Request::new(Pieces::splice(&body, Vec::new()));
+        *request.method_mut() = method.clone();
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers::for_upstream(headers);
+        if needs_length {
+            request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        request.headers_mut().insert(header::AUTHORIZATION, self.authorization.clone());
+        self.request(request).await
+    }
+
+    async fn request(&self, request: Request<Pieces>) -> Result<Response<Incoming>, Unanswered> {
         match timeout(self.answer_time, self.client.request(request)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => {

@@ -15,6 +15,7 @@ pub mod leases;
 pub mod limits;
 pub mod models;
 pub mod operator;
+pub mod own_routes;
 pub mod policy;
 pub mod refusals;
 pub mod sessions;

@@ -3,6 +3,7 @@
 pub mod events;
 pub mod fleet;
 pub mod models;
+pub mod permissions;
 #[cfg(test)]
 mod tests;
 pub mod upstreams;

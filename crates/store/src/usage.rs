@@ -50,6 +50,8 @@ pub struct UsageRecord {
     pub price_per_image: Option<i64>,
     /// At which price of a second of sound, in nano-dollars, where there is one.
     pub price_per_second: Option<i64>,
+    /// The price of the call in nano-dollars, on a route of the operator's own.
+    pub price_per_call: Option<i64>,
     /// The upstream did not say; the gateway's own counts.
     pub estimated: bool,
     /// Ended before its time.
@@ -120,12 +122,12 @@ async fn write(connection: &mut PgConnection, records: &[UsageRecord]) -> sqlx::
                INSERT INTO usage_records (id, account_id, key_id, public_id, group_id, environment, created_by, model,
                    route, status, streamed, input_tokens, cached_input_tokens, output_tokens, cost_nano, input_price,
                    cached_input_price, output_price, estimated, interrupted, client, started_at, first_byte_us,
-                   duration_us, images, audio_ms, price_per_image, price_per_second)
+                   duration_us, images, audio_ms, price_per_image, price_per_second, price_per_call)
                SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::text[],
                    $7::uuid[], $8::text[], $9::text[], $10::smallint[], $11::bool[], $12::int[], $13::int[],
                    $14::int[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bool[], $20::bool[],
                    $21::inet[], $22::timestamptz[], $23::bigint[], $24::bigint[],
-                   $25::int[], $26::int[], $27::bigint[], $28::bigint[])
+                   $25::int[], $26::int[], $27::bigint[], $28::bigint[], $29::bigint[])
                ON CONFLICT (id) DO NOTHING
                RETURNING id, key_id, input_tokens, cached_input_tokens, output_tokens, cost_nano, client, started_at
            ), sums AS (
@@ -175,6 +177,7 @@ async fn write(connection: &mut PgConnection, records: &[UsageRecord]) -> sqlx::
         &column(records, |r| r.units.audio_ms.map(count)) as &[Option<i32>],
         &column(records, |r| r.price_per_image) as &[Option<i64>],
         &column(records, |r| r.price_per_second) as &[Option<i64>],
+        &column(records, |r| r.price_per_call) as &[Option<i64>],
     )
     .fetch_all(connection)
     .await
@@ -213,6 +216,7 @@ pub(crate) mod tests {
             price: Price { input: 1, cached_input: 1, output: 1 },
             price_per_image: Some(40_000_000),
             price_per_second: None,
+            price_per_call: None,
             estimated: false,
             interrupted: false,
             client: "203.0.113.9".parse().unwrap(),

@@ -24,7 +24,8 @@ impl Posted<'_> {
         found.map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
     }
 
-    fn is_on(&self, field: &str) -> bool {
+    /// Whether a field was sent at all.
+    pub fn is_on(&self, field: &str) -> bool {
         self.0.iter().any(|(name, _)| name == field)
     }
 
@@ -76,10 +77,11 @@ pub fn way_label(upstream: &upstreams::Upstream) -> String {
 
 /// Collects what is wrong.
 #[derive(Default)]
-struct Judge(Errors);
+pub struct Judge(pub Errors);
 
 impl Judge {
-    fn take<T>(&mut self, field: &str, value: Result<T, impl Into<String>>) -> Option<T> {
+    /// The value, or nothing and a message at its field.
+    pub fn take<T>(&mut self, field: &str, value: Result<T, impl Into<String>>) -> Option<T> {
         value.map_err(|message| self.0.push((field.to_owned(), message.into()))).ok()
     }
 }

@@ -35,6 +35,11 @@ fn act(action: &str) -> &str {
         "upstream.added" => "Added upstream",
         "upstream.changed" => "Changed upstream",
         "upstream.removed" => "Removed upstream",
+        "permission.added" => "Added permission",
+        "permission.changed" => "Changed permission",
+        "route.added" => "Added route",
+        "route.changed" => "Changed route",
+        "route.removed" => "Removed route",
         "gateway.released" => "Released leases of",
         other => other,
     }
@@ -59,7 +64,9 @@ fn changes(before: Option<&Value>, after: Option<&Value>, upstreams: &[Upstream]
 /// A column in words; what says nothing to a person is left out.
 fn words(column: &str) -> Option<String> {
     match column {
-        "id" | "model_id" | "created_at" | "gateway" => None,
+        "id" | "model_id" | "created_at" | "gateway" | "shape" => None,
+        "upstream_path" => Some("path there".to_owned()),
+        "price" => Some("price per call".to_owned()),
         "alias" => Some("name".to_owned()),
         "rank" => Some("place".to_owned()),
         "base_url" => Some("base URL".to_owned()),
@@ -82,7 +89,9 @@ fn value_text(column: &str, value: &Value, upstreams: &[Upstream]) -> String {
         Value::Bool(true) => "yes".to_owned(),
         Value::Bool(false) => "no".to_owned(),
         Value::Number(number) => match number.as_i64() {
-            Some(nanos) if column.ends_with("_price") || column.starts_with("price_per_") => {
+            Some(nanos)
+                if column == "price" || column.ends_with("_price") || column.starts_with("price_per_") =>
+            {
                 format!("${}", write_price(nanos))
             }
             Some(count) => text::count(count),

@@ -1,12 +1,17 @@
 //! From the store's rows to what the pages and forms show.
 
+use domain::catalogue;
 use domain::dollars::write_price;
+use domain::own_route::{MAX_ROUTES, same_path_there};
 use store::operator::fleet::Gateway;
-use store::operator::{models, upstreams};
+use store::operator::{models, permissions, upstreams};
 
 use super::check::way_label;
 use super::fleet::is_running;
-use crate::operator::{Health, Level, ModelRow, ModelTyped, UpstreamRow, UpstreamTyped, WayField};
+use crate::operator::{
+    Health, Level, ModelRow, ModelTyped, OwnPermission, PermissionRow, PermissionTyped, RouteField, RouteRow,
+    UpstreamChoice, UpstreamRow, UpstreamTyped, WayField,
+};
 use crate::server::text;
 
 /// `4 offered, 1 disabled`; the second only where there are some.
@@ -111,10 +116,15 @@ pub fn upstream(upstream: &upstreams::Upstream, gateways: &[Gateway]) -> Upstrea
         base_url: upstream.setup.base_url.clone(),
         secret_name: upstream.setup.secret_name.clone(),
         timeout: format!("{} s", upstream.setup.answer_seconds),
-        models: upstream.models.clone(),
+        used_by: used_by(upstream),
         enabled: upstream.setup.enabled,
         health: health(upstream, gateways),
     }
+}
+
+/// The models and own routes whose requests go there.
+pub fn used_by(upstream: &upstreams::Upstream) -> Vec<String> {
+    upstream.models.iter().chain(&upstream.routes).cloned().collect()
 }
 
 /// What the running gateways say of an upstream; the worst news first.
@@ -151,4 +161,88 @@ pub fn upstream_typed(setup: &upstreams::Setup) -> UpstreamTyped {
         answer_seconds: setup.answer_seconds.to_string(),
         enabled: setup.enabled,
     }
+}
+
+/// `10 built in, 2 of your own, 1 archived`; the last two only where there are some.
+pub fn count_permissions(served: usize, archived: usize) -> String {
+    let counts = [(catalogue::CATALOGUE.len(), "built in"), (served, "of your own"), (archived, "archived")];
+    let told = counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+    told.collect::<Vec<_>>().join(", ")
+}
+
+pub fn built_in_permission(entry: &catalogue::Entry) -> PermissionRow {
+    let route =
+        |(method, path): &(&str, &str)| RouteRow { route: format!("{method} {path}"), detail: String::new() };
+    PermissionRow {
+        name: entry.permission.to_owned(),
+        allows: entry.allows.to_owned(),
+        routes: entry.routes.iter().map(route).collect(),
+        own: None,
+    }
+}
+
+pub fn own_permission(
+    permission: &permissions::Permission,
+    upstreams: &[upstreams::Upstream],
+) -> PermissionRow {
+    let query =
+        form_urlencoded::Serializer::new(String::new()).append_pair("permission", &permission.name).finish();
+    let setup = &permission.setup;
+    PermissionRow {
+        name: permission.name.clone(),
+        allows: setup.allows.clone(),
+        routes: setup.routes.iter().map(|setup| route(setup, upstreams)).collect(),
+        own: Some(OwnPermission {
+            href: format!("/operator/permissions/edit?{query}"),
+            enabled: setup.enabled,
+        }),
+    }
+}
+
+/// A route, with where it goes and its price.
+pub fn route(route: &permissions::Route, upstreams: &[upstreams::Upstream]) -> RouteRow {
+    let upstream = upstreams.iter().find(|upstream| upstream.id == route.upstream);
+    let upstream = upstream.map(way_label).unwrap_or_default();
+    RouteRow {
+        route: format!("{} {}", route.method.as_str(), route.path),
+        detail: format!("${} per call, {upstream} {}", write_price(route.price), route.upstream_path),
+    }
+}
+
+/// A permission as its form shows it.
+pub fn permission_typed(permission: &permissions::Permission) -> PermissionTyped {
+    let setup = &permission.setup;
+    PermissionTyped { name: permission.name.clone(), allows: setup.allows.clone(), enabled: setup.enabled }
+}
+
+/// Its routes as its form shows them.
+pub fn route_fields(permission: &permissions::Permission) -> Vec<RouteField> {
+    let field = |route: &permissions::Route| {
+        let is_same = same_path_there(&route.path) == route.upstream_path;
+        RouteField {
+            method: route.method.as_str().to_owned(),
+            path: route.path.clone(),
+            upstream: route.upstream.to_string(),
+            there: if is_same { String::new() } else { route.upstream_path.clone() },
+            price: write_price(route.price),
+        }
+    };
+    permission.setup.routes.iter().map(field).collect()
+}
+
+/// Sees to it that there is room for one more route, if there may be one.
+pub fn spare_route(routes: &mut Vec<RouteField>, upstreams: &[UpstreamChoice]) {
+    if routes.len() < MAX_ROUTES && routes.last().is_none_or(|last| !last.path.is_empty()) {
+        let only = if let [only] = upstreams { only.id.clone() } else { String::new() };
+        routes.push(RouteField { method: "GET".to_owned(), upstream: only, ..RouteField::default() });
+    }
+}
+
+/// The upstreams to choose from, by name.
+pub fn upstream_choices(upstreams: &[upstreams::Upstream]) -> Vec<UpstreamChoice> {
+    let choice = |upstream: &upstreams::Upstream| UpstreamChoice {
+        id: upstream.id.to_string(),
+        label: way_label(upstream),
+    };
+    upstreams.iter().map(choice).collect()
 }

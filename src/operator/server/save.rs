@@ -22,10 +22,10 @@ use crate::error::AppError;
 use crate::operator::Change;
 use crate::server::{AppState, Failure, Visit, documents, flash, functions, receipt, router};
 
-type Fields = Vec<(String, String)>;
+pub type Fields = Vec<(String, String)>;
 
 /// What a form led to.
-enum Answer {
+pub enum Answer {
     /// It is saved: the line to show on the list.
     Saved(String),
     /// It is shown again.
@@ -81,7 +81,7 @@ pub async fn change_upstream(
 }
 
 /// Reads the form, saves, and answers: on to `list`, or the page of the request's address around what is wrong.
-async fn answer<Fut: Future<Output = Result<Answer, Failure>> + Send>(
+pub async fn answer<Fut: Future<Output = Result<Answer, Failure>> + Send>(
     state: AppState,
     request: Request,
     list: &'static str,
@@ -123,12 +123,13 @@ fn on_to(visit: &Visit, list: &str, notice: String) -> Response {
 }
 
 /// What the change of `name` has led to on the gateways.
-async fn notice(operator: &Operator, name: &str) -> String {
+pub async fn notice(operator: &Operator, name: &str) -> String {
     let receipt = receipt::after_commit(&operator.visit.state, Instant::now()).await;
     format!("Saved {name}. {}.", receipt.text)
 }
 
-fn seen_version(posted: &Posted<'_>) -> Result<i64, AppError> {
+/// The version of the row that the form was made from.
+pub fn seen_version(posted: &Posted<'_>) -> Result<i64, AppError> {
     posted.text("row_version").parse().map_err(|_| AppError::Malformed)
 }
 
@@ -225,11 +226,13 @@ fn model_conflict(
     differences(fields(now), fields(&wanted))
 }
 
-fn yes_or_no(is: bool) -> String {
+/// A checkbox in words.
+pub fn yes_or_no(is: bool) -> String {
     if is { "Yes" } else { "No" }.to_owned()
 }
 
-fn differences<const N: usize>(now: [(&str, String); N], typed: [(&str, String); N]) -> Vec<Change> {
+/// The fields that are not the same.
+pub fn differences<const N: usize>(now: [(&str, String); N], typed: [(&str, String); N]) -> Vec<Change> {
     let pairs = now.into_iter().zip(typed).filter(|((_, now), (_, typed))| now != typed);
     pairs.map(|((field, before), (_, after))| Change { field: field.to_owned(), before, after }).collect()
 }
@@ -251,7 +254,7 @@ async fn save_upstream(
         is_new,
         id: id.to_string(),
         typed: posted.upstream(),
-        models: found.as_ref().map(|upstream| upstream.models.clone()).unwrap_or_default(),
+        used_by: found.as_ref().map(rows::used_by).unwrap_or_default(),
         row_version: if is_new { 0 } else { seen_version(&posted)? },
         errors: Vec::new(),
         conflict: Vec::new(),

@@ -50,6 +50,8 @@ pub struct Opening {
     pub model: Option<Arc<Model>>,
     /// The path template.
     pub route: &'static str,
+    /// Nano-dollars for the call, on a route of the operator's own.
+    pub call: Option<i64>,
     /// From where.
     pub client: IpAddr,
     /// When, by the database's clock.
@@ -115,6 +117,7 @@ impl Journal {
             must_wait: false,
             first_byte: None,
             forwarded: false,
+            is_taken: None,
             streamed: false,
         })
     }
@@ -162,6 +165,7 @@ impl Opening {
                 second: tariff.second,
                 audio_ms: self.sent.audio_ms.filter(|_| tariff.second.is_some()),
             },
+            call: self.call,
         }
     }
 
@@ -192,6 +196,8 @@ pub struct Entry {
     must_wait: bool,
     first_byte: Option<Duration>,
     forwarded: bool,
+    /// Whether the upstream has taken a call of the operator's own; `None` is not known.
+    is_taken: Option<bool>,
     streamed: bool,
 }
 
@@ -205,6 +211,12 @@ impl Entry {
         }
         self.forwarded = true;
         Ok(())
+    }
+
+    /// The upstream has answered a call of the operator's own. Where it has taken it, its price is due, whatever becomes
+    /// of the answer.
+    pub fn answered(&mut self, taken: bool) {
+        self.is_taken = Some(taken);
     }
 
     /// The answer is a stream of events.
@@ -296,6 +308,9 @@ impl Entry {
     }
 
     fn cost(&self, outcome: Outcome) -> NanoUsd {
+        if let Some(price) = self.opening.call {
+            return NanoUsd(if self.is_taken == Some(true) { price } else { 0 });
+        }
         let tariff = self.opening.tariff();
         tariff.cost(outcome.usage, outcome.units).unwrap_or_else(|_| {
             tracing::error!(request_id = %self.opening.request, ?tariff, "a price makes no sense; nothing is charged");
@@ -309,6 +324,8 @@ impl Drop for Entry {
     /// will learn the figure.
     fn drop(&mut self) {
         let Opening { sent, worst, .. } = self.opening;
+        // Nobody will learn whether the upstream has taken the call.
+        self.is_taken.get_or_insert(self.forwarded);
         let input = if self.forwarded { sent.tokens } else { 0 };
         // Under a limit the unknown is charged as what was set aside: who asks for much and leaves must not get it free.
         let is_unknown = self.forwarded && !self.opening.reserved.is_empty();

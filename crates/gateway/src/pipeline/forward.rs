@@ -1,5 +1,6 @@
 //! Serves an admitted request from the upstream.
 
+pub(super) mod call;
 mod said;
 
 use std::sync::Arc;
@@ -33,7 +34,6 @@ pub(super) struct Way<'a> {
     /// Time spent on others.
     pub(super) waits: &'a Waits,
     pub(super) id: RequestId,
-    pub(super) route: Forwarded,
     pub(super) errors: ErrorDialect,
     pub(super) headers: &'a HeaderMap,
     pub(super) trace: &'a Trace,
@@ -43,10 +43,11 @@ pub(super) struct Way<'a> {
 pub(super) async fn forward(
     state: &Arc<State>,
     way: Way<'_>,
+    route: Forwarded,
     mut admitted: Admitted,
     prompt: Prompt,
 ) -> Result<Response<AnswerBody>, Refusal> {
-    let meter = Meter::new(way.route.usage, prompt.usage_is_injected());
+    let meter = Meter::new(route.usage, prompt.usage_is_injected());
     let clamped = prompt.clamped().and_then(|told| HeaderValue::try_from(told).ok());
     // The decision refuses a route with a body and without a model.
     let model =
@@ -55,7 +56,7 @@ pub(super) async fn forward(
     admitted.entry.forwarding().await?;
     let asked = Instant::now();
     let waiting = way.waits.begin();
-    let sent = ask(state, way, &prompt, candidates).await;
+    let sent = ask(state, way, route, &prompt, candidates).await;
     drop(waiting);
     state.metrics.upstream_took(asked.elapsed());
     let (upstream, response) = match sent {
@@ -70,10 +71,10 @@ pub(super) async fn forward(
         error(state, way, admitted, answer).await?
     } else if answer.media_type() == "text/event-stream" {
         stream(state, way, admitted, answer, meter, Kind::Events)
-    } else if way.route.usage == UsageDialect::Speech {
+    } else if route.usage == UsageDialect::Speech {
         sound(state, way, admitted, answer, meter)?
     } else {
-        whole(way, admitted, answer, meter).await?
+        whole(way, route, admitted, answer, meter).await?
     };
     response.headers_mut().extend(passed);
     response.headers_mut().extend(clamped.map(|told| (CLAMPED, told)));
@@ -85,13 +86,14 @@ pub(super) async fn forward(
 async fn ask(
     state: &State,
     way: Way<'_>,
+    route: Forwarded,
     prompt: &Prompt,
     candidates: Vec<Candidate>,
 ) -> Result<(Arc<Upstream>, Response<Incoming>), Refusal> {
     let mut candidates = candidates.into_iter().peekable();
     while let Some(Candidate { upstream, model }) = candidates.next() {
-        way.trace.sent_to(&upstream, way.route.path);
-        let sent = upstream.send(way.route, way.headers, prompt.for_upstream(&model)).await;
+        way.trace.sent_to(&upstream, route.path);
+        let sent = upstream.send(route, way.headers, prompt.for_upstream(&model)).await;
         match &sent {
             Ok(response) => way.trace.upstream_answered(response.status()),
             Err(unanswered) => way.trace.upstream_failed(unanswered.refusal.code()),
@@ -164,6 +166,7 @@ fn stream(
     let drawn_on = admitted.entry.drawn_on();
     let terms = Terms {
         entry: admitted.entry,
+        status: answer.status.as_u16(),
         meter,
         kind,
         revocation: Box::pin(state.policy.clone().until_refused(admitted.digest, admitted.client, drawn_on)),
@@ -198,6 +201,7 @@ fn sound(
 /// an answer.
 async fn whole(
     way: Way<'_>,
+    route: Forwarded,
     mut admitted: Admitted,
     answer: Answer<'_>,
     mut meter: Meter,
@@ -212,7 +216,7 @@ async fn whole(
         // It may well have generated everything, but nothing has reached the client.
         Err(refusal) => return Err(failed(entry, refusal)),
     };
-    let content_type = if way.route.usage == UsageDialect::Transcripts && is_transcript(&media_type, &bytes) {
+    let content_type = if route.usage == UsageDialect::Transcripts && is_transcript(&media_type, &bytes) {
         meter.count_bytes(&bytes);
         answer.content_type.cloned()
     } else if meter.read_whole(&bytes).is_ok() {

@@ -94,12 +94,21 @@ pub(super) async fn key(
         expires_at: policy.expires_at,
         group_id: known.group.0,
         environment: known.environment.as_deref(),
-        permissions: Permission::CATALOGUE.into_iter().filter(|name| standing.may(name)).collect(),
+        permissions: permissions(state, &standing),
         models: models.iter().map(|model| &*model.id).filter(|id| standing.may_use(id)).collect(),
         addresses: policy.addresses.count(),
         limits,
     };
     Ok(served(arrival, admitted, &about))
+}
+
+/// What the key may do, of what there is: built-in permissions, then the operator's own that guard anything.
+fn permissions(state: &State, standing: &Standing) -> Vec<&'static str> {
+    let routes = state.policy.own_routes();
+    let mut own: Vec<&'static str> = routes.items().map(|route| route.permission).collect();
+    own.sort_unstable();
+    own.dedup();
+    Permission::CATALOGUE.into_iter().chain(own).filter(|name| standing.may(name)).collect()
 }
 
 /// The key's own limits. The database knows what is left of them; this is not a route of production traffic.

@@ -72,6 +72,28 @@ pub(super) async fn reserve(
     Ok(Reserved { admission, reservation, worst })
 }
 
+/// The same for a call of the operator's own: its price is its worst case, and it has no tokens.
+pub(super) async fn reserve_call(
+    limits: &Limits,
+    standing: &Standing,
+    facts: Facts<'_>,
+    price: i64,
+) -> Result<Reserved, Refusal> {
+    let worst = WorstCase::default();
+    let terms: Vec<Terms> = standing.limits().copied().collect();
+    let decide = |rooms: &[decision::LimitRoom]| decision::decide(&Facts { limits: rooms, ..facts });
+    if terms.is_empty() {
+        let admission = decide(&[]).map_err(|denial| denial.refusal)?;
+        return Ok(Reserved { admission, reservation: Reservation::default(), worst });
+    }
+    let needed = |measure| match measure {
+        Measure::Cost => price,
+        Measure::Tokens => 0,
+    };
+    let (admission, reservation) = limits.reserve(&terms, needed, facts.now, decide).await?;
+    Ok(Reserved { admission, reservation, worst })
+}
+
 /// The request with less output, or with fewer pictures where these have no cap, so that it fits what is left of every
 /// limit; `None` where it cannot be made to.
 fn lowered(

@@ -11,7 +11,7 @@ use domain::secret::Digest;
 use futures_util::TryStreamExt;
 use store::gateways::Report;
 use store::policy::{self, Changes};
-use store::{PgConnection, PgListener, PgPool, StoreError, connect, gateways, models, upstreams};
+use store::{PgConnection, PgListener, PgPool, StoreError, connect, gateways, models, own_routes, upstreams};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
@@ -264,6 +264,7 @@ impl Feed {
             accounts: policy::list_accounts(&mut *db, None).await?,
             groups: policy::list_groups(&mut *db, None).await?,
             models: Some(models::list(&mut *db).await?),
+            own_routes: Some(own_routes::list(&mut *db).await?),
             ..Update::default()
         });
         {
@@ -361,6 +362,7 @@ async fn read_update(db: &mut PgConnection, changes: Changes) -> Result<Update, 
     }
     if changes.models {
         update.models = Some(models::list(&mut *db).await?);
+        update.own_routes = Some(own_routes::list(&mut *db).await?);
     }
     Ok(update)
 }

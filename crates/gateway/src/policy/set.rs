@@ -14,6 +14,7 @@ use domain::secret::Digest;
 use domain::{AccountId, GroupId, KeyId, UserId};
 use store::accounts::BillingMode;
 use store::models::Model;
+use store::own_routes::OwnRoute;
 use store::policy::{AccountRow, GroupRow, LimitRow, SecretRow};
 use time::OffsetDateTime;
 
@@ -23,6 +24,7 @@ use self::partial::Partial;
 use super::Standing;
 use super::digests::ByDigest;
 use crate::limits::Terms;
+use crate::router::own::{self, OwnRoutes};
 
 /// One secret with its key: what a request needs to be decided and booked.
 #[derive(Debug)]
@@ -80,6 +82,7 @@ pub(super) struct Set {
     pub(super) models: BTreeMap<String, Arc<Model>>,
     /// Other names of models.
     aliases: HashMap<String, Arc<Model>>,
+    pub(super) own_routes: Arc<OwnRoutes>,
     /// Set where it does not hold every secret.
     partial: Option<Box<Partial>>,
 }
@@ -95,6 +98,7 @@ pub(super) struct Update {
     /// All limits of the keys, groups and accounts above.
     pub(super) limits: Vec<LimitRow>,
     pub(super) models: Option<Vec<Model>>,
+    pub(super) own_routes: Option<Vec<OwnRoute>>,
 }
 
 impl Set {
@@ -147,6 +151,9 @@ impl Set {
             };
             self.aliases = models.iter().flat_map(names).collect();
             self.models = models.into_iter().map(|model| (model.id.clone(), model)).collect();
+        }
+        if let Some(rows) = update.own_routes {
+            self.own_routes = Arc::new(own::read(rows));
         }
         self.version = update.version;
     }

@@ -9,7 +9,7 @@ fn plain(method: &Method, path: &str) -> Option<(&'static str, String)> {
 fn named(method: &Method, path: &str, aliases: &Aliases) -> Option<(&'static str, String)> {
     match target(method, path, aliases) {
         Target::Route(route, tail) => Some((route.path, tail.into_owned())),
-        Target::OtherMethod(_) | Target::Nothing => None,
+        _ => None,
     }
 }
 

@@ -3,7 +3,7 @@
 //! The format is postcard's, whose wire format is specified and stable: field by field in the order below, without
 //! names. So a field is never added, moved or changed here; a changed payload gets a new [`VERSION`] and the structs of
 //! the old one stay, as long as a spool of theirs may still be about. Version 2 has behind each struct of version 1 what
-//! is charged beside tokens.
+//! is charged beside tokens; version 3 has behind all of that the price of a call.
 
 use std::net::IpAddr;
 
@@ -19,8 +19,9 @@ use time::OffsetDateTime;
 use super::frame::{Frame, Kind, TooLarge, frame};
 
 /// The payloads' format that is written.
-pub const VERSION: u8 = 2;
-/// The one before, which is still read.
+pub const VERSION: u8 = 3;
+/// Those before, which are still read.
+const WITHOUT_CALLS: u8 = 2;
 const TOKENS_ONLY: u8 = 1;
 /// A client whose gateway died got no status; this is what the ledger calls it.
 const GATEWAY_DIED: u16 = 500;
@@ -59,6 +60,9 @@ pub struct Opened<'a> {
     /// What it is charged by beside tokens.
     #[serde(skip)]
     pub beside: Beside,
+    /// Nano-dollars for the call, on a route of the operator's own.
+    #[serde(skip)]
+    pub call: Option<i64>,
 }
 
 /// What a request is charged by beside tokens.
@@ -195,10 +199,20 @@ impl Record<'_> {
         match (version, kind) {
             (_, Kind::Probe) => Ok(None),
             (VERSION, Kind::Open) => {
+                let (opened, beside, call): (Opened<'a>, Beside, Option<i64>) =
+                    postcard::from_bytes(payload)?;
+                Ok(Some(Record::Open(Opened { beside, call, ..opened })))
+            }
+            (VERSION, Kind::Settle) => {
+                let (opened, beside, ended, units, call): (Opened<'a>, Beside, Ended, Counts, Option<i64>) =
+                    postcard::from_bytes(payload)?;
+                Ok(Some(Record::Settle(Opened { beside, call, ..opened }, Ended { units, ..ended })))
+            }
+            (WITHOUT_CALLS, Kind::Open) => {
                 let (opened, beside): (Opened<'a>, Beside) = postcard::from_bytes(payload)?;
                 Ok(Some(Record::Open(Opened { beside, ..opened })))
             }
-            (VERSION, Kind::Settle) => {
+            (WITHOUT_CALLS, Kind::Settle) => {
                 let (opened, beside, ended, units): (Opened<'a>, Beside, Ended, Counts) =
                     postcard::from_bytes(payload)?;
                 Ok(Some(Record::Settle(Opened { beside, ..opened }, Ended { units, ..ended })))
@@ -216,12 +230,12 @@ impl Record<'_> {
 impl Opened<'_> {
     /// The frame of this opening.
     pub fn frame(&self) -> Result<Vec<u8>, EncodeError> {
-        encode(Kind::Open, &(self, self.beside))
+        encode(Kind::Open, &(self, self.beside, self.call))
     }
 
     /// The frame that says how it ended.
     pub fn settled_frame(&self, ended: &Ended) -> Result<Vec<u8>, EncodeError> {
-        encode(Kind::Settle, &(self, self.beside, ended, ended.units))
+        encode(Kind::Settle, &(self, self.beside, ended, ended.units, self.call))
     }
 
     /// The ledger row of this request, ended so.
@@ -244,6 +258,7 @@ impl Opened<'_> {
             price: self.price(),
             price_per_image: self.beside.image,
             price_per_second: self.beside.second,
+            price_per_call: self.call,
             estimated: ended.estimated,
             interrupted: ended.interrupted,
             client: self.client,
@@ -264,6 +279,8 @@ impl Opened<'_> {
             tracing::error!(request_id = %self.request, %error, "a price makes no sense; nothing is charged");
             (TokenUsage::default(), NanoUsd::ZERO)
         });
+        // Nobody knows whether the upstream has taken it.
+        let cost = self.call.map_or(cost, NanoUsd);
         self.record(&Ended {
             status: GATEWAY_DIED,
             streamed: false,
@@ -337,6 +354,7 @@ pub(super) mod tests {
             estimated_input: 40,
             reserved: Vec::new(),
             beside: Beside::default(),
+            call: None,
         }
     }
 
@@ -371,7 +389,8 @@ pub(super) mod tests {
             amount: -5,
         };
         let beside = Beside { image: Some(40_000_000), second: None, audio_ms: Some(61_500) };
-        let opened = Opened { environment: None, reserved: vec![lease], beside, ..opened(7) };
+        let call = Some(2_000_000);
+        let opened = Opened { environment: None, reserved: vec![lease], beside, call, ..opened(7) };
         let bytes = opened.frame().unwrap();
         assert_eq!(Record::read(&only(&bytes)).unwrap(), Some(Record::Open(opened.clone())));
         let ended = Ended { units: (Some(3), Some(7)), ..ended() };
@@ -385,24 +404,39 @@ pub(super) mod tests {
 
     /// Spools outlive programs: these bytes were written once and must be read for as long as the version stands.
     #[test]
-    fn the_format_of_version_2_stays_as_it_is() {
+    fn the_format_of_version_3_stays_as_it_is() {
         let beside = Beside { image: Some(40_000_000), second: Some(100_000), audio_ms: Some(61_500) };
         let ended = Ended { units: (Some(2), Some(300)), ..ended() };
-        let bytes = Opened { beside, ..opened(7) }.settled_frame(&ended).unwrap();
-        assert_eq!(hex(only(&bytes).payload), include_str!("record/settle-v2.hex").trim());
+        let bytes = Opened { beside, call: Some(2_000_000), ..opened(7) }.settled_frame(&ended).unwrap();
+        assert_eq!(hex(only(&bytes).payload), include_str!("record/settle-v3.hex").trim());
+    }
+
+    fn framed(kind: Kind, version: u8, payload: &[u8]) -> Vec<u8> {
+        let write = |bytes: Vec<u8>| Ok::<_, TooLarge>([bytes.as_slice(), payload].concat());
+        frame(kind, version, write).unwrap()
+    }
+
+    #[test]
+    fn what_version_2_has_written_is_read() {
+        let beside = Beside { image: Some(40_000_000), second: Some(100_000), audio_ms: Some(61_500) };
+        let units = (Some(2), Some(300));
+        let old = postcard::to_allocvec(&(opened(7), beside, ended(), units)).unwrap();
+        assert_eq!(hex(&old), include_str!("record/settle-v2.hex").trim());
+        let opened = Opened { beside, ..opened(7) };
+        let bytes = framed(Kind::Settle, WITHOUT_CALLS, &old);
+        let settled = Record::Settle(opened.clone(), Ended { units, ..ended() });
+        assert_eq!(Record::read(&only(&bytes)).unwrap(), Some(settled));
+        let bytes = framed(Kind::Open, WITHOUT_CALLS, &postcard::to_allocvec(&(&opened, beside)).unwrap());
+        assert_eq!(Record::read(&only(&bytes)).unwrap(), Some(Record::Open(opened)));
     }
 
     #[test]
     fn what_version_1_has_written_is_read() {
         let old = postcard::to_allocvec(&(opened(7), ended())).unwrap();
         assert_eq!(hex(&old), include_str!("record/settle-v1.hex").trim());
-        let framed = |kind, payload: &[u8]| {
-            let write = |bytes: Vec<u8>| Ok::<_, TooLarge>([bytes.as_slice(), payload].concat());
-            frame(kind, TOKENS_ONLY, write).unwrap()
-        };
-        let bytes = framed(Kind::Settle, &old);
+        let bytes = framed(Kind::Settle, TOKENS_ONLY, &old);
         assert_eq!(Record::read(&only(&bytes)).unwrap(), Some(Record::Settle(opened(7), ended())));
-        let bytes = framed(Kind::Open, &postcard::to_allocvec(&opened(7)).unwrap());
+        let bytes = framed(Kind::Open, TOKENS_ONLY, &postcard::to_allocvec(&opened(7)).unwrap());
         assert_eq!(Record::read(&only(&bytes)).unwrap(), Some(Record::Open(opened(7))));
     }
 
@@ -429,6 +463,13 @@ pub(super) mod tests {
             epoch: 0,
             amount,
         };
+        let row =
+            Opened { call: Some(5_000), price: (0, 0, 0), estimated_input: 0, ..opened(7) }.interrupted();
+        assert_eq!(
+            (row.cost, row.price_per_call),
+            (NanoUsd(5_000), Some(5_000)),
+            "the call may have been made"
+        );
         let reserved =
             vec![part(Counted::Cost, 70_000), part(Counted::Tokens, 100), part(Counted::Cost, 80_000)];
         let row = Opened { reserved, ..opened(7) }.interrupted();
@@ -437,10 +478,10 @@ pub(super) mod tests {
 
     #[test]
     fn frames_of_other_versions_are_named_and_not_guessed() {
-        let bytes = frame(Kind::Open, 3, Ok::<_, TooLarge>).unwrap();
+        let bytes = frame(Kind::Open, 4, Ok::<_, TooLarge>).unwrap();
         assert!(matches!(
             Record::read(&only(&bytes)),
-            Err(Unreadable::Foreign { version: 3, kind: Kind::Open })
+            Err(Unreadable::Foreign { version: 4, kind: Kind::Open })
         ));
         let bytes = frame(Kind::Other(77), VERSION, Ok::<_, TooLarge>).unwrap();
         assert!(matches!(

@@ -78,7 +78,7 @@ impl Meter {
             UsageDialect::Responses => self.bytes = text_bytes(json, b"\"output\""),
             UsageDialect::Messages => self.bytes = text_bytes(json, b"\"content\""),
             UsageDialect::Transcripts => self.bytes = text_bytes(json, b"\"text\""),
-            UsageDialect::InputOnly | UsageDialect::Speech => {}
+            UsageDialect::InputOnly | UsageDialect::Speech | UsageDialect::Uncounted => {}
         }
         if let Some(report) = report {
             self.take(report.figures);
@@ -88,6 +88,9 @@ impl Meter {
 
     /// Reads one whole frame of a stream.
     pub fn read(&mut self, bytes: &[u8]) -> Fate {
+        if self.dialect == UsageDialect::Uncounted {
+            return Fate::Forward;
+        }
         let Some(data) = frame::data(bytes) else { return Fate::Forward };
         if data.as_ref() == b"[DONE]" {
             return Fate::Last;
@@ -110,6 +113,9 @@ impl Meter {
 
     /// Reads some of a frame too large to be held.
     pub fn read_large(&mut self, bytes: &[u8], is_end: bool) -> Fate {
+        if self.dialect == UsageDialect::Uncounted {
+            return Fate::Forward;
+        }
         let mut scout = self.large.take().unwrap_or_default();
         scout.see(bytes);
         let kind = kind_of(scout.head(), scout.head()).to_vec();
@@ -148,6 +154,10 @@ impl Meter {
     /// count and sound has this `media_type`. A report that something was emitted after, or that denies what was, is
     /// not believed.
     pub fn consumed(&self, sent: Sent, tariff: Tariff, media_type: &str) -> Consumed {
+        if self.dialect == UsageDialect::Uncounted {
+            let (usage, units) = (TokenUsage::default(), Units::default());
+            return Consumed { usage, units, estimated: false };
+        }
         let (audio_ms, is_guessed) = self.audio(sent, tariff, media_type);
         let is_guessed = is_guessed || self.is_cut_short;
         let units = Units { images: (self.dialect == UsageDialect::Images).then_some(self.pieces), audio_ms };
@@ -232,7 +242,7 @@ impl Meter {
         match self.dialect {
             UsageDialect::Choices => true,
             UsageDialect::Messages => kind == b"content_block_delta",
-            UsageDialect::InputOnly | UsageDialect::Images => false,
+            UsageDialect::InputOnly | UsageDialect::Images | UsageDialect::Uncounted => false,
             UsageDialect::Responses | UsageDialect::Speech | UsageDialect::Transcripts => {
                 kind.ends_with(b".delta")
             }

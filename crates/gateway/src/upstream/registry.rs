@@ -92,6 +92,12 @@ impl Upstreams {
         candidates
     }
 
+    /// The provider of this id, if it is in use here.
+    pub fn find(&self, id: Uuid) -> Option<Arc<Upstream>> {
+        let listed = self.listed.read().unwrap_or_else(PoisonError::into_inner);
+        listed.get(&id).map(|listed| listed.upstream.clone())
+    }
+
     /// Those that rest because they failed, for whoever set them up to see.
     pub fn resting(&self) -> Vec<Uuid> {
         let listed = self.listed.read().unwrap_or_else(PoisonError::into_inner);

@@ -95,6 +95,7 @@ impl Bench {
             price: domain::money::Price::default(),
             price_per_image: None,
             price_per_second: None,
+            price_per_call: None,
             estimated: false,
             interrupted: false,
             client: "203.0.113.9".parse().unwrap(),

@@ -24,6 +24,7 @@ mod media;
 mod metrics;
 mod origin;
 mod own;
+mod own_permissions;
 mod policy;
 mod redis;
 mod refusals;

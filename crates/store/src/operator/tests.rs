@@ -1,5 +1,7 @@
 //! Who may change the operator's tables, and what is written of it.
 
+mod permissions;
+
 use domain::email::EmailAddress;
 use domain::money::Price;
 use sqlx::PgPool;

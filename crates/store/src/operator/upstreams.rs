@@ -16,6 +16,8 @@ pub struct Upstream {
     pub row_version: i64,
     /// The models that go there, by name.
     pub models: Vec<String>,
+    /// The operator's own routes that go there and are served: `GET /v1/characters/{id}`.
+    pub routes: Vec<String>,
 }
 
 /// What of a provider can be changed.
@@ -69,7 +71,10 @@ pub async fn find(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Option<Upst
 async fn read(db: impl PgExecutor<'_>, only: Option<Uuid>) -> sqlx::Result<Vec<Upstream>> {
     let rows = sqlx::query!(
         r#"SELECT u.id, u.name, u.base_url, u.secret_name, u.answer_seconds, u.enabled, u.row_version,
-                  ARRAY(SELECT model_id FROM model_upstreams WHERE upstream_id = u.id ORDER BY model_id) AS "models!"
+                  ARRAY(SELECT model_id FROM model_upstreams WHERE upstream_id = u.id ORDER BY model_id) AS "models!",
+                  ARRAY(SELECT r.method || ' ' || r.path FROM own_routes r
+                        JOIN own_permissions p ON p.name = r.permission AND p.enabled
+                        WHERE r.upstream_id = u.id ORDER BY r.path, r.method) AS "routes!"
            FROM upstreams u WHERE $1::uuid IS NULL OR u.id = $1 ORDER BY u.name"#,
         only,
     )
@@ -79,6 +84,7 @@ async fn read(db: impl PgExecutor<'_>, only: Option<Uuid>) -> sqlx::Result<Vec<U
         id: row.id,
         row_version: row.row_version,
         models: row.models,
+        routes: row.routes,
         setup: Setup {
             name: row.name,
             base_url: row.base_url,
