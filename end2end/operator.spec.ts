@@ -3,7 +3,7 @@ import OpenAI from "openai";
 import { address, expect, expectAccessible, newAddress, signIn, test } from "./support";
 
 test("an operator adds a model and an upstream, and a key can use it at once", async ({ page }, info) => {
-  // A sign-in, four forms, three calls.
+  // A sign-in, forms and calls.
   test.slow();
   const id = `spec/${info.project.name}-${Date.now()}`;
   // Each project has an operator of its own: one address gets one code a minute.

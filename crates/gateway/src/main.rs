@@ -17,6 +17,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Two to listen, one for the poll, one for the ledger; the others for leases, shares and figures, which come and go.
 const CONNECTIONS: u32 = 10;
+/// For threads that still wait for something outside.
+const LAST_THREADS: Duration = Duration::from_secs(1);
 /// A full load streams its rows, so this bounds the wait for any of them, not the whole.
 const STATEMENT_TIME: Duration = Duration::from_mins(2);
 
@@ -25,13 +27,20 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(problems) => return fail(&anyhow::Error::new(problems)),
     };
-    match run(config) {
+    match run_to_the_end(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
 }
 
-#[tokio::main]
+/// What still looks up a name when everything else is over is not waited for: that may take as long as it likes.
+fn run_to_the_end(config: Config) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new().context("the runtime cannot be set up")?;
+    let result = runtime.block_on(run(config));
+    runtime.shutdown_timeout(LAST_THREADS);
+    result
+}
+
 async fn run(config: Config) -> anyhow::Result<()> {
     telemetry::init(&config.logs).context("the log cannot be set up")?;
     let pool = lazy_pool(config.database_url.expose(), CONNECTIONS, STATEMENT_TIME)

@@ -233,8 +233,9 @@ impl Relay {
             None => self.cut_off = true,
         }
         tracing::info!(request_id = %self.entry.request(), code = refusal.code(), "a stream was ended early");
-        self.entry.trace().cut(refusal.code());
-        if !matches!(refusal, Refusal::UpstreamFailed | Refusal::UpstreamTimeout) {
+        let by_upstream = matches!(refusal, Refusal::UpstreamFailed | Refusal::UpstreamTimeout);
+        self.entry.trace().cut(refusal.code(), by_upstream);
+        if !by_upstream {
             self.meter.cut_short();
         }
         self.settle(refusal.status(), true);

@@ -95,10 +95,10 @@ impl Spool {
     }
 
     /// Writes down that a request is over. Whether there is something to wait for before the client may learn it: see
-    /// [`Self::flushed`].
-    pub fn write_end(&self, opened: &Opened<'_>, ended: &Ended) -> bool {
+    /// [`Self::flushed`]. `is_awaited` says that somebody will.
+    pub fn write_end(&self, opened: &Opened<'_>, ended: &Ended, is_awaited: bool) -> bool {
         match opened.settled_frame(ended) {
-            Ok(frame) => !self.log.settle(opened.request, &frame).is_done(),
+            Ok(frame) => !self.log.settle(opened.request, &frame, is_awaited).is_done(),
             Err(error) => {
                 tracing::error!(request_id = %opened.request, %error, "the end of a request cannot be written down");
                 false

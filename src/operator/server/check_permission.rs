@@ -32,14 +32,18 @@ impl Posted<'_> {
     }
 }
 
-/// A permission as it is to be, or everything that is wrong with it. `upstreams` are those that can be chosen.
+/// A permission as it is to be, or everything that is wrong with it. `upstreams` are those that can be chosen. The name is
+/// judged only where it `is_new`: nobody can change it later, though a release may have taken its word for itself.
 pub fn permission(
+    is_new: bool,
     typed: &PermissionTyped,
     routes: &[RouteField],
     upstreams: &[UpstreamChoice],
 ) -> Result<Setup, Errors> {
     let mut judge = Judge::default();
-    judge.take("name", check_name(&typed.name).map_err(|error| error.to_string()));
+    if is_new {
+        judge.take("name", check_name(&typed.name).map_err(|error| error.to_string()));
+    }
     let allows = judge.take("allows", one_line(&typed.allows));
     let mut read: Vec<(Template, Route)> = Vec::new();
     for (number, field) in (1_usize..).zip(routes).filter(|(_, field)| !field.path.is_empty()) {
@@ -53,11 +57,9 @@ pub fn permission(
         }
         read.push((template, route));
     }
-    let mut routes: Vec<Route> = read.into_iter().map(|(_, route)| route).collect();
-    // As the table gives them back, so that two setups can be compared.
-    routes.sort_by(|one, other| (&one.path, one.method.as_str()).cmp(&(&other.path, other.method.as_str())));
+    let routes = read.into_iter().map(|(_, route)| route).collect();
     match allows {
-        Some(allows) if judge.0.is_empty() => Ok(Setup { allows, routes, enabled: typed.enabled }),
+        Some(allows) if judge.0.is_empty() => Ok(Setup { allows, routes, enabled: typed.enabled }.in_order()),
         _ => Err(judge.0),
     }
 }
@@ -121,7 +123,7 @@ mod tests {
         let typed =
             PermissionTyped { name: name.to_owned(), allows: "Read characters".to_owned(), enabled: true };
         let choice = UpstreamChoice { id: UPSTREAM.to_owned(), label: String::new() };
-        permission(&typed, routes, &[choice])
+        permission(true, &typed, routes, &[choice])
     }
 
     #[test]

@@ -60,7 +60,7 @@ async fn save(operator: Operator, posted: Fields, existing: Option<String>) -> R
         rows::spare_route(&mut form.routes, &form.upstreams);
         Answer::Again(FormOutcome::Permission(Box::new(form)))
     };
-    let setup = match check_permission::permission(&form.typed, &form.routes, &form.upstreams) {
+    let setup = match check_permission::permission(form.is_new, &form.typed, &form.routes, &form.upstreams) {
         Ok(setup) => setup,
         Err(errors) => {
             form.errors = errors;

@@ -20,8 +20,8 @@ pub(super) struct Lease {
     elsewhere: i64,
     /// Everything that was ever booked.
     booked: i64,
-    /// It was released behind this gateway's back.
-    is_lost: bool,
+    /// What was taken out last, on its way back to the database.
+    out: i64,
 }
 
 impl Lease {
@@ -34,7 +34,7 @@ impl Lease {
             used: 0,
             elsewhere: grant.reserved - grant.held,
             booked: 0,
-            is_lost: false,
+            out: 0,
         }
     }
 
@@ -49,7 +49,7 @@ impl Lease {
             used: 0,
             elsewhere: 0,
             booked: 0,
-            is_lost: false,
+            out: 0,
         }
     }
 
@@ -63,13 +63,13 @@ impl Lease {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.leased == 0
+        self.leased == 0 && self.out == 0
     }
 
     /// It was released: nothing of it is free any more.
     pub(super) fn lose(&mut self) {
         self.leased = 0;
-        self.is_lost = true;
+        self.out = 0;
     }
 
     /// Whether a grant belongs to this lease.
@@ -123,7 +123,10 @@ impl Lease {
     pub(super) fn booked(&mut self, amount: i64) {
         self.booked = self.booked.saturating_add(amount);
         self.used = self.used.saturating_sub(amount);
+        let beyond = amount.saturating_sub(self.leased).max(0);
         self.leased = self.leased.saturating_sub(amount).max(0);
+        // The database has drawn that from what it still had of this lease.
+        self.out = self.out.saturating_sub(beyond).max(0);
     }
 
     /// Takes all but `keep` of what is free, to be given back.
@@ -133,13 +136,15 @@ impl Lease {
             return None;
         }
         self.leased -= amount;
+        self.out = amount;
         Some(GiveBack { limit, starts_at: self.starts_at, epoch: self.epoch, amount })
     }
 
-    /// Nobody wanted what was [taken out](Self::take_back).
-    pub(super) fn put_back(&mut self, amount: i64) {
-        if !self.is_lost {
-            self.leased = self.leased.saturating_add(amount);
-        }
+    /// Nobody wanted what was [taken out](Self::take_back). Whether all of it is here again: some may have been released
+    /// or drawn meanwhile.
+    pub(super) fn put_back(&mut self, amount: i64) -> bool {
+        let back = std::mem::take(&mut self.out).min(amount);
+        self.leased = self.leased.saturating_add(back);
+        back == amount
     }
 }

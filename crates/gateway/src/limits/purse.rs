@@ -404,11 +404,10 @@ impl Purse {
         returns
     }
 
-    /// The database has not looked at what was taken out.
-    pub(super) fn put_back(&self, back: &GiveBack) {
-        if let Some(lease) = self.lock().find(back.starts_at, back.epoch) {
-            lease.put_back(back.amount);
-        }
+    /// The database has not looked at what was taken out. Whether it is all here again: a lease whose window is over has
+    /// been forgotten.
+    pub(super) fn put_back(&self, back: &GiveBack) -> bool {
+        self.lock().find(back.starts_at, back.epoch).is_some_and(|lease| lease.put_back(back.amount))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

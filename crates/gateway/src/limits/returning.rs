@@ -92,10 +92,10 @@ impl Limits {
         for (purse, doubt, places) in doubts {
             let mut is_certain = given.len() == returns.len();
             for (back, given) in places.filter_map(|place| Some((returns.get(place)?, given.get(place)?))) {
-                match given {
-                    Some(given) => is_certain &= *given == back.amount,
+                is_certain &= match given {
+                    Some(given) => *given == back.amount,
                     None => purse.put_back(back),
-                }
+                };
             }
             if is_certain {
                 doubt.dispel();

@@ -192,7 +192,7 @@ pub struct Entry {
     reservation: Reservation,
     books: Arc<Books>,
     is_settled: bool,
-    /// Somebody else is writing what this one has settled.
+    /// What this one has settled is not written yet.
     must_wait: bool,
     first_byte: Option<Duration>,
     forwarded: bool,
@@ -278,7 +278,9 @@ impl Entry {
             duration_us = record.duration_us, "served"
         );
         self.opening.trace.settled(&record);
-        self.must_wait = self.books.spool.write_end(&opened, &ended);
+        // A client that has left waits for nothing.
+        let is_awaited = ended.status != CLIENT_CLOSED;
+        self.must_wait = self.books.spool.write_end(&opened, &ended, is_awaited);
         if self.books.queue.try_send(record).is_err() {
             self.books.spool.spill(self.opening.request);
         }

@@ -145,6 +145,7 @@ impl Answer<'_> {
 
 /// The upstream has done nothing that anybody would have to pay for.
 fn failed(entry: &mut Entry, refusal: Refusal) -> Refusal {
+    entry.trace().cut(refusal.code(), true);
     entry.settle(Outcome::nothing(refusal.status()));
     refusal
 }

@@ -48,7 +48,10 @@ pub(super) async fn serve(
     let call = forward::call::Call {
         method: &parts.method,
         path: own.path,
-        there: parts.uri.query().map_or(there.clone(), |query| format!("{there}?{query}")),
+        there: match parts.uri.query() {
+            Some(query) => format!("{there}?{query}"),
+            None => there,
+        },
         upstream: own.upstream,
         body: bytes,
     };

@@ -80,17 +80,15 @@ pub(super) async fn reserve_call(
     price: i64,
 ) -> Result<Reserved, Refusal> {
     let worst = WorstCase::default();
-    let terms: Vec<Terms> = standing.limits().copied().collect();
+    // Only what it takes something of: a call must not make a limit of tokens look as if it were in use.
+    let takes = |terms: &&Terms| price > 0 && terms.measure == Measure::Cost;
+    let terms: Vec<Terms> = standing.limits().filter(takes).copied().collect();
     let decide = |rooms: &[decision::LimitRoom]| decision::decide(&Facts { limits: rooms, ..facts });
     if terms.is_empty() {
         let admission = decide(&[]).map_err(|denial| denial.refusal)?;
         return Ok(Reserved { admission, reservation: Reservation::default(), worst });
     }
-    let needed = |measure| match measure {
-        Measure::Cost => price,
-        Measure::Tokens => 0,
-    };
-    let (admission, reservation) = limits.reserve(&terms, needed, facts.now, decide).await?;
+    let (admission, reservation) = limits.reserve(&terms, |_| price, facts.now, decide).await?;
     Ok(Reserved { admission, reservation, worst })
 }
 

@@ -25,7 +25,7 @@ use tokio::sync::Notify;
 use self::output::{Chunk, Output};
 use self::state::{Segment, State};
 
-/// With so many requests under way a writer lets the others who are ready append first: one `write` for all of them.
+/// With so many requests that are not in the ledger yet a writer lets the others who are ready append first: one `write` for all of them.
 /// With fewer there is hardly anybody to wait for.
 const BUSY: usize = 16;
 /// Of the bound, in hundredths: from here on it is said, no work is taken, work is taken again, nothing is said.
@@ -156,18 +156,18 @@ impl Log {
         let live = state.live.entry(request).or_default();
         live.open = Some(segment);
         live.frame = frame;
-        self.written(state, Some(request))
+        self.written(state, Some(request), true)
     }
 
     /// Appends the end of a request. It is a fact whatever the disk says: where it cannot be written it waits in
-    /// memory, and the opening stays where it is. Resolves at once unless somebody else is writing.
-    pub(super) fn settle(&self, request: RequestId, frame: &[u8]) -> Written<'_> {
+    /// memory, and the opening stays where it is. Where nobody will wait for it, it is not left to others.
+    pub(super) fn settle(&self, request: RequestId, frame: &[u8], is_awaited: bool) -> Written<'_> {
         let mut state = self.lock();
         let segment = self.append(&mut state, frame);
         let live = state.live.entry(request).or_default();
         live.settle = Some(segment);
         live.frame = Vec::new();
-        self.written(state, None)
+        self.written(state, None, is_awaited)
     }
 
     /// Resolves when all that was appended before has been dealt with.
@@ -176,7 +176,7 @@ impl Log {
         if state.is_dealt_with(state.appended) {
             return Written { log: self, step: Step::Done(Ok(())) };
         }
-        self.written(state, None)
+        self.written(state, None, true)
     }
 
     /// The ledger has these requests.
@@ -258,11 +258,16 @@ impl Log {
     }
 
     /// Writes what there is, or says what to wait for.
-    fn written<'a>(&'a self, state: MutexGuard<'a, State>, opens: Option<RequestId>) -> Written<'a> {
+    fn written<'a>(
+        &'a self,
+        state: MutexGuard<'a, State>,
+        opens: Option<RequestId>,
+        may_yield: bool,
+    ) -> Written<'a> {
         let number = state.appended;
         let step = if state.output.is_none() || (state.is_failing && opens.is_none()) {
             Step::Waiting(number, opens)
-        } else if state.live.len() >= BUSY {
+        } else if may_yield && state.live.len() >= BUSY {
             Step::Yielding(number, opens)
         } else {
             Step::Done(self.write_out(state).or_else(|failed| self.look_closer(failed, opens)))

@@ -143,16 +143,16 @@ impl Trace {
         self.with(otel::Request::first_byte);
     }
 
-    /// It has been ended early, by a refusal of this code.
-    pub fn cut(&self, code: &'static str) {
-        self.with(|request| request.cut(code));
+    /// It has been ended early, by a refusal of this code: because the upstream has failed, or for another reason.
+    pub fn cut(&self, code: &'static str, by_upstream: bool) {
+        self.with(|request| request.cut(code, by_upstream));
     }
 
     /// It has been settled.
     pub fn settled(&self, record: &UsageRecord) {
         self.with(|request| {
             if record.status == crate::metering::journal::client_closed() {
-                request.cut(CLIENT_CLOSED);
+                request.cut(CLIENT_CLOSED, false);
             }
             request.settled(record);
         });

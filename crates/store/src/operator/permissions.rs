@@ -28,6 +28,17 @@ pub struct Setup {
     pub enabled: bool,
 }
 
+impl Setup {
+    /// With its routes in the one order in which two can be compared; the database's depends on its locale.
+    #[must_use]
+    pub fn in_order(mut self) -> Self {
+        self.routes.sort_by(|one, other| {
+            (&one.path, one.method.as_str()).cmp(&(&other.path, other.method.as_str()))
+        });
+        self
+    }
+}
+
 /// One route.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Route {
@@ -105,7 +116,8 @@ async fn read(db: impl PgExecutor<'_>, only: Option<&str>) -> sqlx::Result<Vec<P
             last.setup.routes.push(Route { method, path, upstream, upstream_path, price });
         }
     }
-    Ok(permissions)
+    let in_order = |found: Permission| Permission { setup: found.setup.in_order(), ..found };
+    Ok(permissions.into_iter().map(in_order).collect())
 }
 
 /// Adds a permission.

@@ -1,7 +1,8 @@
 //! Calls of the operator's own routes: sent on as they came, answered as they are answered, charged once.
 //!
 //! The price is due when the upstream says 2xx, whatever becomes of the answer then, and where nobody can know whether it
-//! would have. What it refuses or fails costs nothing.
+//! would have, for the client has left or this process has ended. What it refuses, fails or does not answer in time costs
+//! nothing, as with models.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -55,8 +56,8 @@ pub(in crate::pipeline) async fn call(
         Err(unanswered) => way.trace.upstream_failed(unanswered.refusal.code()),
     }
     state.metrics.upstream_took(asked.elapsed());
-    if sent.is_err() {
-        // What it says to one path tells nothing of how it serves models; that it is not there does.
+    if sent.as_ref().is_err_and(|unanswered| unanswered.never_arrived) {
+        // What it does at one path tells nothing of how it serves models; that it is not there does.
         upstream.answered(false);
     }
     let (head, body) = match sent {
@@ -72,7 +73,8 @@ pub(in crate::pipeline) async fn call(
     } else if answer.status == StatusCode::NO_CONTENT || answer.body.is_end_stream() {
         empty(way, admitted, &answer)
     } else {
-        passed_on(state, way, admitted, answer)
+        let is_encoded = head.headers.contains_key(header::CONTENT_ENCODING);
+        passed_on(state, way, admitted, answer, is_encoded)
     };
     // What the bytes are, as their type is.
     if response.status().is_success()
@@ -89,9 +91,12 @@ fn passed_on(
     way: Way<'_>,
     admitted: Admitted,
     answer: Answer<'_>,
+    is_encoded: bool,
 ) -> Response<AnswerBody> {
     let media_type = answer.media_type();
-    let kind = if media_type == "text/event-stream" { Kind::Events } else { Kind::Bytes(media_type) };
+    // Nobody can see where an encoded event ends.
+    let kind =
+        if media_type == "text/event-stream" && !is_encoded { Kind::Events } else { Kind::Bytes(media_type) };
     stream(state, way, admitted, answer, Meter::new(UsageDialect::Uncounted, false), kind)
 }
 

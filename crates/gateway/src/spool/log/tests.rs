@@ -30,7 +30,7 @@ async fn open(log: &Log, request: u128) -> Result<(), NotWritten> {
 }
 
 async fn settle(log: &Log, request: u128) {
-    log.settle(id(request), &opened(request).settled_frame(&ended()).unwrap()).await.unwrap();
+    log.settle(id(request), &opened(request).settled_frame(&ended()).unwrap(), true).await.unwrap();
 }
 
 fn acknowledge(log: &Log, requests: impl IntoIterator<Item = u128>) {

@@ -136,7 +136,11 @@ impl Log {
 
     fn sync(&self) -> bool {
         let mut state = self.lock();
-        state.is_dirty = false;
+        // What was appended since is not in the files yet; whoever appended it may have left.
+        state.is_dirty = !state.queue.is_empty();
+        if state.is_dirty {
+            self.work.notify_one();
+        }
         let Some((files, are_new)) = state.output.as_mut().map(super::Output::take_touched) else {
             // Somebody is writing: the next round does it.
             state.is_dirty = true;

@@ -66,7 +66,7 @@ impl Request {
         match *self {}
     }
 
-    pub(super) fn cut(&self, _: &'static str) {
+    pub(super) fn cut(&self, _: &'static str, _: bool) {
         match *self {}
     }
 

@@ -121,10 +121,10 @@ impl Request {
         self.lock().request.span.add_event("first byte", Vec::new());
     }
 
-    pub(crate) fn cut(&self, code: &'static str) {
+    pub(crate) fn cut(&self, code: &'static str, by_upstream: bool) {
         let Spans { upstream, request } = &mut *self.lock();
-        request.fail(code, true);
-        if let Some(upstream) = upstream {
+        request.fail(code, by_upstream);
+        if let Some(upstream) = upstream.as_mut().filter(|_| by_upstream) {
             upstream.fail(code, true);
         }
     }
