@@ -167,7 +167,10 @@ async fn a_client_that_leaves_ends_its_spans(pool: PgPool) {
     let spans = collector.spans();
     assert_eq!(spans.len(), 4, "{spans:#?}");
     for span in &spans {
-        assert_eq!(span.attributes["error.type"], "client_closed", "{span:#?}");
+        // It is no fault of the upstream's, and no error of the service.
+        let told = span.attributes.get("error.type").and_then(Value::as_str);
+        assert_eq!(told, span.parent.is_empty().then_some("client_closed"), "{span:#?}");
+        assert!(!span.is_error, "{span:#?}");
     }
     let statuses: Vec<_> =
         spans.iter().filter_map(|span| span.attributes.get("http.response.status_code")).collect();
