@@ -34,7 +34,7 @@ const READING: &str = "\
 pub fn text(options: &Options, machine: &Machine, measured: &Measurement) -> String {
     let mut parts = vec![
         "# What the gateway costs\n\nWritten by the command; do not edit.\n".to_owned(),
-        about(options, machine, measured),
+        about(machine, measured),
     ];
     if options.quick {
         parts.push(
@@ -44,13 +44,16 @@ pub fn text(options: &Options, machine: &Machine, measured: &Measurement) -> Str
     if machine.nginx.is_none() {
         parts.push("**nginx: not run**, it is not on this machine.\n".to_owned());
     }
+    let command = command(options);
     parts.extend([
         "## What a request costs\n".to_owned(),
+        format!("`{command}`\n"),
         table::costs(measured),
         "## How long it takes\n".to_owned(),
-        format!("Busy is {} requests a second.\n", measured.busy),
+        format!("`{command}`; busy is {} requests a second.\n", measured.busy),
         table::times(measured),
         "## Nothing lost, nothing twice\n".to_owned(),
+        format!("`{command}`, warm-up included.\n"),
         counts(&measured.counts),
     ]);
     if !measured.failures.is_empty() {
@@ -61,8 +64,21 @@ pub fn text(options: &Options, machine: &Machine, measured: &Measurement) -> Str
     parts.join("\n")
 }
 
-fn about(options: &Options, machine: &Machine, measured: &Measurement) -> String {
+fn about(machine: &Machine, measured: &Measurement) -> String {
     let Machine { processor, cores, memory_gb, system, rust, postgres, commit, date, load, .. } = machine;
+    let nginx = machine.nginx.as_ref().map(|version| format!(", {version}")).unwrap_or_default();
+    let length = measured.length;
+    format!(
+        "- Machine: {processor}, {cores} cores, {memory_gb} GB, {system}; load average {load} before\n\
+         - Programs: commit {commit}, Rust {rust}, PostgreSQL {postgres}{nginx}\n\
+         - Date: {date}\n\
+         - Length: {} rounds, {} s for each load and target\n",
+        length.rounds, length.seconds
+    )
+}
+
+/// What makes this page.
+fn command(options: &Options) -> String {
     let mut command = "cargo xtask bench gateway".to_owned();
     for (given, flag) in
         [(options.quick, " --quick"), (options.million, " --million"), (options.write, " --write")]
@@ -72,15 +88,7 @@ fn about(options: &Options, machine: &Machine, measured: &Measurement) -> String
     for (given, flag) in [(options.rounds, "--rounds"), (options.seconds, "--seconds")] {
         command += &given.map(|number| format!(" {flag} {number}")).unwrap_or_default();
     }
-    let nginx = machine.nginx.as_ref().map(|version| format!(", {version}")).unwrap_or_default();
-    let length = measured.length;
-    format!(
-        "- Machine: {processor}, {cores} cores, {memory_gb} GB, {system}; load average {load} before\n\
-         - Programs: commit {commit}, Rust {rust}, PostgreSQL {postgres}{nginx}\n\
-         - Date: {date}\n\
-         - Command: `{command}`: {} rounds, {} s for each load and target\n",
-        length.rounds, length.seconds
-    )
+    command
 }
 
 fn failures(measured: &Measurement) -> String {
@@ -104,8 +112,7 @@ fn counts(counts: &[Count]) -> String {
              the ledger; ready {after} after its start\n"
         )
     };
-    let mut lines = vec!["Warm-up included.\n\n".to_owned()];
-    lines.extend(counts.iter().map(line));
+    let mut lines: Vec<String> = counts.iter().map(line).collect();
     if let [few, many, ..] = counts {
         let kilobytes = many.idle_memory.saturating_sub(few.idle_memory);
         let bytes = kilobytes * 1_024 / u64::from(many.keys.saturating_sub(few.keys).max(1));
