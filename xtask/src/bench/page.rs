@@ -53,8 +53,8 @@ pub fn text(options: &Options, machine: &Machine, measured: &Measurement) -> Str
         format!("`{command}`; busy is {} requests a second.\n", measured.busy),
         table::times(measured),
         "## Nothing lost, nothing twice\n".to_owned(),
-        format!("`{command}`, warm-up included.\n"),
-        counts(&measured.counts),
+        "Warm-up included.\n".to_owned(),
+        counts(&command, &measured.counts),
     ]);
     if !measured.failures.is_empty() {
         parts.push("Not everything was answered, warm-up included:\n".to_owned());
@@ -103,20 +103,20 @@ fn failures(measured: &Measurement) -> String {
     lines.collect::<Vec<_>>().concat()
 }
 
-fn counts(counts: &[Count]) -> String {
+fn counts(command: &str, counts: &[Count]) -> String {
     let line = |count: &Count| {
         let Count { keys, answered, upstream, ledger, ready_after, .. } = count;
         let after = duration(*ready_after);
         format!(
-            "- Gateway with {keys} keys: {answered} requests answered, {upstream} asked of the upstream, {ledger} rows in \
-             the ledger; ready {after} after its start\n"
+            "- Gateway with {keys} keys (`{command}`): {answered} requests answered, {upstream} asked of the upstream, \
+             {ledger} rows in the ledger; ready {after} after its start\n"
         )
     };
     let mut lines: Vec<String> = counts.iter().map(line).collect();
     if let [few, many, ..] = counts {
         let kilobytes = many.idle_memory.saturating_sub(few.idle_memory);
         let bytes = kilobytes * 1_024 / u64::from(many.keys.saturating_sub(few.keys).max(1));
-        lines.push(format!("- A key takes {bytes} bytes of a gateway's memory\n"));
+        lines.push(format!("- A key takes {bytes} bytes of a gateway's memory (`{command}`)\n"));
     }
     lines.concat()
 }
