@@ -45,7 +45,7 @@ fn Permissions(view: PermissionsView) -> impl IntoView {
     let built_in = built_in.into_iter().map(|permission| view! { <Row permission /> }).collect_view();
     view! {
         <OperatorFrame account here=Place::Permissions title="Permissions" lead notice=flash.notice actions=add>
-            <section aria-labelledby="own-title">
+            <section class="section" aria-labelledby="own-title">
                 <h2 class="section-title" id="own-title">
                     "Your own"
                 </h2>
