@@ -5,6 +5,7 @@ pub use domain::key::KeyStatus;
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::KeyFormView;
 use crate::auth::Flash;
 use crate::error::AppError;
 
@@ -122,19 +123,6 @@ pub struct KeysView {
     pub flash: Flash,
 }
 
-/// What the form for a new key shows (`/a/{slug}/keys/new`, and the answer to a refused one).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NewKeyView {
-    /// The account and the viewer.
-    pub account: AccountView,
-    /// The one-time id of this form; sent as the hidden field `form_id`.
-    pub form_id: String,
-    /// What was typed into `name`.
-    pub name: String,
-    /// What is wrong with it.
-    pub error: Option<AppError>,
-}
-
 /// What the answer to `POST /a/{slug}/keys` shows. The only wire type that can hold a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CreatedKeyView {
@@ -159,8 +147,10 @@ pub struct CreatedKeyView {
 pub enum CreateOutcome {
     /// The key exists.
     Created(Box<CreatedKeyView>),
+    /// The form is shown again, filled in further.
+    Unfinished(Box<KeyFormView>),
     /// The form is shown again with what is wrong.
-    Refused(Box<NewKeyView>),
+    Refused(Box<KeyFormView>),
     /// There is nothing to show but the error.
     Failed(AppError),
 }
@@ -202,12 +192,6 @@ pub struct KeyChange {
 #[server]
 pub async fn load_keys(slug: String, filter: KeyFilter, after: String) -> Result<KeysView, AppError> {
     super::server::load_keys(slug, filter, after).await
-}
-
-/// The empty form for a new key, with a fresh one-time id.
-#[server]
-pub async fn load_new_key(slug: String) -> Result<NewKeyView, AppError> {
-    super::server::load_new_key(slug).await
 }
 
 /// The question before revoking.

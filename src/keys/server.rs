@@ -1,6 +1,9 @@
 //! API keys, on the server: what the pages show, and the changes a member makes.
 
+mod check;
 mod create;
+mod edit;
+mod form;
 mod rows;
 
 use std::time::Instant;
@@ -12,14 +15,19 @@ use store::audit::{self, Action, Event};
 use store::keys::{self, StatusChange};
 use store::{TenantTx, gateways, models};
 
-use super::{KeyChange, KeyFilter, KeysView, NewKeyView, Receipt, RevokeView};
+use super::{KeyChange, KeyFilter, KeyFormOf, KeyFormView, KeysView, Receipt, RevokeView};
 use crate::error::AppError;
+use crate::server::forms::Posted;
 use crate::server::receipt;
 use crate::server::session::Role;
 use crate::server::{Failure, Member, respond_as, text};
 
 pub use create::create;
+pub use edit::edit;
+pub(in crate::keys) use edit::load_edit_key;
 pub use rows::account_view;
+
+use form::Offers;
 use rows::{cursor, key_row, parse_cursor, show};
 
 /// Who may create, switch and revoke keys, or stronger.
@@ -66,10 +74,12 @@ fn count_text(count: i64) -> String {
     if count > COUNTED { format!("{}+", text::count(COUNTED)) } else { text::count(count) }
 }
 
-pub(super) async fn load_new_key(slug: String) -> Result<NewKeyView, AppError> {
+pub(super) async fn load_new_key(slug: String) -> Result<KeyFormView, AppError> {
     respond_as("load_new_key", slug, MAY_EDIT, async move |member| {
-        let form_id = store::new_id().to_string();
-        Ok(NewKeyView { account: account_view(&member), form_id, name: String::new(), error: None })
+        let offers = Offers::load(&member).await?;
+        let mut typed = Posted(&[]).key();
+        typed.group = offers.groups.first().map(|group| group.id.to_string()).unwrap_or_default();
+        Ok(offers.form(&member, KeyFormOf::New { form_id: store::new_id().to_string() }, typed))
     })
     .await
 }

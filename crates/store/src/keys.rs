@@ -13,7 +13,9 @@ use crate::TenantTx;
 
 mod setup;
 
-pub use setup::{Found, GroupChoice, Setup, UpdateKeyError, find_setup, list_groups, update};
+pub use setup::{
+    Found, GroupChoice, Setup, UpdateKeyError, find_setup, list_environments, list_groups, update,
+};
 
 /// A key to be made, with its first secret.
 #[derive(Clone, Copy, Debug)]
