@@ -2,9 +2,12 @@
 
 mod check;
 mod create;
+mod delete;
 mod edit;
 mod form;
+mod page;
 mod rows;
+mod secret;
 
 use std::time::Instant;
 
@@ -23,9 +26,13 @@ use crate::server::session::Role;
 use crate::server::{Failure, Member, respond_as, text};
 
 pub use create::create;
+pub(in crate::keys) use delete::{delete_key, load_delete};
 pub use edit::edit;
 pub(in crate::keys) use edit::load_edit_key;
+pub(in crate::keys) use page::load_key;
 pub use rows::account_view;
+pub use secret::replace_secret;
+pub(in crate::keys) use secret::{end_rotation, load_rotate, undo_rotation};
 
 use form::Offers;
 use rows::{cursor, key_row, parse_cursor, show};

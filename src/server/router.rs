@@ -37,6 +37,7 @@ pub fn router(state: AppState) -> Router {
         .route("/readyz", get(documents::readyz))
         // Not a server function: its answer holds a secret and must work without scripts.
         .route("/a/{slug}/keys", post(crate::keys::server::create))
+        .route("/a/{slug}/keys/{id}/secret", post(crate::keys::server::replace_secret))
         .route("/a/{slug}/keys/{id}/edit", post(crate::keys::server::edit))
         // The operator's forms: what was typed comes back whole, also without scripts.
         .route("/operator/models", post(operator::add_model))

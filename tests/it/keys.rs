@@ -19,7 +19,7 @@ pub async fn create_key(browser: &mut Browser, slug: &str, name: &str) -> Page {
 }
 
 /// The first full secret in a page.
-fn secret_in(page: &Page) -> Option<String> {
+pub fn secret_in(page: &Page) -> Option<String> {
     page.body.match_indices("sk-lk-").find_map(|(at, _)| {
         let secret: String = page.body[at + 6..].chars().take_while(char::is_ascii_alphanumeric).collect();
         (secret.len() == 61).then(|| format!("sk-lk-{secret}"))
