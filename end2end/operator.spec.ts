@@ -27,7 +27,7 @@ test("an operator adds a model and an upstream, and a key can use it at once", a
   await page.getByLabel("Output optional", { exact: true }).fill("0.6");
   await page.getByLabel("Name at UPSTREAM_URL").fill("gpt-4o-mini");
   await page.getByRole("button", { name: "Add model" }).click();
-  await expect(page.getByText("A price cannot be negative")).toBeVisible();
+  await expect(page.getByText("An amount cannot be negative")).toBeVisible();
   await expect(page.getByLabel("Other names")).toHaveValue(`${id}-too`);
   if (info.project.name === "scripts") await expectAccessible(page);
   await page.getByLabel("Input optional", { exact: true }).fill("0.15");

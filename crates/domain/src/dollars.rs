@@ -6,6 +6,8 @@ pub const DEAREST: i64 = 1_000_000 * NANOS;
 /// The dearest price of a picture or a second of sound, in nano-dollars: a hundred dollars. An answer has at most
 /// some thirty million pictures, a record at most 2^32 ms of sound: neither takes a record's cost out of 64 bits.
 pub const DEAREST_UNIT: i64 = 100 * NANOS;
+/// The largest amount of money a person may set a limit to, in nano-dollars: a billion dollars.
+pub const LARGEST_AMOUNT: i64 = 1_000_000_000 * NANOS;
 const NANOS: i64 = 1_000_000_000;
 
 /// Why a text is no price. The texts are for the person who typed it.
@@ -15,14 +17,17 @@ pub enum PriceError {
     #[error("Write a number of dollars such as 0.15, with a point and without separators")]
     Form,
     /// Below zero.
-    #[error("A price cannot be negative")]
+    #[error("An amount cannot be negative")]
     Negative,
     /// More than nine digits behind the point.
-    #[error("A price has at most nine digits after the point")]
+    #[error("An amount has at most nine digits after the point")]
     TooFine,
     /// Above the dearest one, which is this many dollars.
-    #[error("A price is at most {0} dollars")]
+    #[error("At most {0} dollars can be set here")]
     TooDear(i64),
+    /// A comma that parts no thousands: it may be meant for the point.
+    #[error("Write a point before the cents, and commas between thousands or not at all")]
+    Separator,
 }
 
 /// Reads a price of a million tokens such as `0.15`, `$2.50` or `10`, in dollars, as nano-dollars: at most [`DEAREST`].
@@ -33,6 +38,21 @@ pub fn parse_price(text: &str) -> Result<i64, PriceError> {
 /// Reads a price of a picture or a second, in dollars, as nano-dollars: at most [`DEAREST_UNIT`].
 pub fn parse_unit_price(text: &str) -> Result<i64, PriceError> {
     parse(text, DEAREST_UNIT)
+}
+
+/// Reads an amount of money such as `100` or `$1,250.50`, in dollars, as nano-dollars: at most [`LARGEST_AMOUNT`].
+pub fn parse_amount(text: &str) -> Result<i64, PriceError> {
+    let text = text.trim();
+    if !text.contains(',') {
+        return parse(text, LARGEST_AMOUNT);
+    }
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let mut thousands = whole.strip_prefix('$').unwrap_or(whole).split(',');
+    let is_first = thousands.next().is_some_and(|first| (1..=3).contains(&first.len()));
+    if !is_first || fraction.contains(',') || thousands.any(|group| group.len() != 3) {
+        return Err(PriceError::Separator);
+    }
+    parse(&text.replace(',', ""), LARGEST_AMOUNT)
 }
 
 fn parse(text: &str, dearest: i64) -> Result<i64, PriceError> {

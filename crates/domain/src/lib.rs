@@ -4,9 +4,11 @@
 //! enforce these rules, the console can explain them, and property tests can hold them. Compiles to WASM.
 #![warn(missing_docs, unreachable_pub)]
 
+pub mod address_list;
 pub mod base62;
 pub mod catalogue;
 pub mod client;
+pub mod credits;
 pub mod decision;
 pub mod dial;
 pub mod dollars;

@@ -83,8 +83,7 @@ async fn seed_key(pool: &PgPool, account: accounts::Membership) -> Result<Option
         accounts::find_default_group(&mut tx).await?.ok_or("the demo account has no default group")?;
     let new = NewKey {
         id: KeyId(new_id()),
-        group,
-        name: &KeyName::parse("Demo key")?,
+        setup: &keys::Setup::named(KeyName::parse("Demo key")?, group),
         created_by: owner,
         secret: NewSecret {
             public_id: &secret.public_id(),

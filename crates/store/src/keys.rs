@@ -1,23 +1,27 @@
 //! API keys: made, listed, switched, revoked. Their secrets are digests here.
 
 use domain::key::{KeyName, KeyStatus};
+use domain::limit::Fit;
 use domain::money::NanoUsd;
 use domain::secret::{Digest, PublicId};
 use domain::{AccountId, GroupId, KeyId, SecretId, UserId};
+use ipnet::IpNet;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::TenantTx;
+
+mod setup;
+
+pub use setup::{Found, GroupChoice, Setup, UpdateKeyError, find_setup, list_groups, update};
 
 /// A key to be made, with its first secret.
 #[derive(Clone, Copy, Debug)]
 pub struct NewKey<'a> {
     /// Its id.
     pub id: KeyId,
-    /// Its group.
-    pub group: GroupId,
-    /// Its name.
-    pub name: &'a KeyName,
+    /// What it is to be.
+    pub setup: &'a Setup,
     /// Who makes it.
     pub created_by: UserId,
     /// Its secret.
@@ -47,6 +51,9 @@ pub enum InsertKeyError {
     /// Another live key of the account has this name.
     #[error("the name is taken")]
     NameTaken,
+    /// The group is archived, or not of this account.
+    #[error("no such group")]
+    NoSuchGroup,
     /// This form has made this key already.
     #[error("this form was sent before")]
     FormUsed(KeyId),
@@ -55,19 +62,33 @@ pub enum InsertKeyError {
     Store(#[from] sqlx::Error),
 }
 
-/// Makes a key, its secret and its counters. On an error the transaction is of no further use.
+/// Makes a key, its limits, its secret and its counters. On an error the transaction is of no further use.
 pub async fn insert(tx: &mut TenantTx, key: NewKey<'_>) -> Result<(), InsertKeyError> {
     lock_form(tx, key.secret.form_id).await?;
     if let Some(made) = find_by_form(tx, key.secret.form_id).await? {
         return Err(InsertKeyError::FormUsed(made));
     }
     let account = tx.account();
+    let setup = key.setup;
+    if !setup::takes_keys(tx, setup.group).await? {
+        return Err(InsertKeyError::NoSuchGroup);
+    }
     sqlx::query!(
-        "INSERT INTO api_keys (id, account_id, group_id, name, created_by) VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO api_keys (id, account_id, group_id, name, note, environment, expires_at, addresses, permissions,
+                               models, requests_per_minute, fit, created_by)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         key.id as KeyId,
         account as AccountId,
-        key.group as GroupId,
-        key.name as &KeyName,
+        setup.group as GroupId,
+        &setup.name as &KeyName,
+        setup.note,
+        setup.environment,
+        setup.expires_at,
+        setup.addresses.as_deref() as Option<&[IpNet]>,
+        setup.permissions.as_deref(),
+        setup.models.as_deref(),
+        setup.requests_per_minute,
+        setup.fit as Fit,
         key.created_by as UserId,
     )
     .execute(tx.connection())
@@ -86,6 +107,7 @@ pub async fn insert(tx: &mut TenantTx, key: NewKey<'_>) -> Result<(), InsertKeyE
     )
     .execute(tx.connection())
     .await?;
+    setup::set_limits(tx, key.id, setup).await?;
     Ok(())
 }
 

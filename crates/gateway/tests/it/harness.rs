@@ -352,8 +352,7 @@ pub async fn make_key(console: &PgPool, account: TestAccount, name: &str) -> Tes
     let mut tx = TenantTx::begin(console, account.id).await.unwrap();
     let key = NewKey {
         id,
-        group: account.group,
-        name: &KeyName::parse(name).unwrap(),
+        setup: &keys::Setup::named(KeyName::parse(name).unwrap(), account.group),
         created_by: account.owner,
         secret: NewSecret {
             public_id: &secret.public_id(),

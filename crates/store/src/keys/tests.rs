@@ -20,8 +20,7 @@ pub(crate) async fn make_key(
     let id = KeyId(crate::new_id());
     let new = NewKey {
         id,
-        group: account.group,
-        name: &KeyName::parse(name).unwrap(),
+        setup: &Setup::named(KeyName::parse(name).unwrap(), account.group),
         created_by: account.owner,
         secret: NewSecret {
             public_id: &secret.public_id(),
