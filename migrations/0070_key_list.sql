@@ -43,15 +43,21 @@ CREATE INDEX key_facets_by_use ON key_facets (account_id, live, last_used_at, ke
 CREATE INDEX key_facets_by_expiry ON key_facets (account_id, live, expires_at, key_id);
 CREATE INDEX key_facets_by_state ON key_facets (account_id, live, state, key_id);
 CREATE INDEX key_facets_by_share ON key_facets (account_id, live, share_used, key_id);
+CREATE INDEX key_facets_of_group ON key_facets (account_id, group_id, live);
+CREATE INDEX key_facets_of_environment ON key_facets (account_id, environment, live);
+CREATE INDEX key_facets_of_maker ON key_facets (account_id, created_by, live);
+CREATE INDEX key_facets_with_limits ON key_facets (account_id, live, has_limits);
+CREATE INDEX key_facets_with_addresses ON key_facets (account_id, live, has_addresses);
 CREATE INDEX key_facets_rejecting ON key_facets (account_id, share_refused) WHERE share_refused > 100;
+CREATE INDEX key_facets_rate_limited ON key_facets (account_id) WHERE rate_limited_until > '-infinity';
 CREATE INDEX key_facets_to_change ON key_facets (next_change) WHERE next_change < 'infinity';
 
 -- The words of a key, and what it is restricted to, for search by prefix. In the C collation, where a prefix is a range:
 -- under row-level security LIKE and the operators of arrays and texts would use no index.
 CREATE TABLE key_terms (
     account_id uuid             NOT NULL,
-    -- A word in lower case. One that begins with ':' is no word but a facet: ':g:' group, ':e:' environment, ':u:' who
-    -- made it, ':m:' model, ':p:' permission; ':m' and ':p' alone are "any".
+    -- A word in lower case. One that begins with ':' is no word but what the key is restricted to: ':m:' and a model,
+    -- ':p:' and a permission; ':m' and ':p' alone are "any". ':e:' and an environment, to list these.
     term       text COLLATE "C" NOT NULL,
     key_id     uuid             NOT NULL,
     PRIMARY KEY (account_id, term, key_id),
@@ -233,26 +239,27 @@ CREATE TRIGGER key_listed AFTER INSERT OR UPDATE OF status, name, group_id, envi
                                                     requests_per_minute ON api_keys
     FOR EACH ROW EXECUTE FUNCTION list_key();
 
--- The terms of a key, as they are to be.
-CREATE FUNCTION terms_of_key(which uuid) RETURNS SETOF text
-LANGUAGE sql STABLE AS $$
-    SELECT unnest(key_words(k.name, k.note)
-                  || ARRAY[':g:' || k.group_id, ':e:' || coalesce(k.environment, ''), ':u:' || k.created_by]
-                  || CASE WHEN k.models IS NULL THEN ARRAY[':m']
-                          ELSE array(SELECT left(':m:' || m, 300) FROM unnest(k.models) m) END
-                  || CASE WHEN k.permissions IS NULL THEN ARRAY[':p']
-                          ELSE array(SELECT left(':p:' || p, 300) FROM unnest(k.permissions) p) END)
-    FROM api_keys k WHERE k.id = which AND k.status <> 'deleted'
-    UNION
-    SELECT unnest(ARRAY[lower(s.public_id), lower(s.last4)])
-    FROM key_secrets s JOIN api_keys k ON k.id = s.key_id WHERE s.key_id = which AND k.status <> 'deleted'
-$$;
+-- The terms of a key but for those of its secrets.
+CREATE FUNCTION terms_of(name text, note text, environment text, models text[], permissions text[]) RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN key_words(name, note)
+    || array_remove(ARRAY[':e:' || environment], NULL)
+    || CASE WHEN models IS NULL THEN ARRAY[':m'] ELSE array(SELECT left(':m:' || m, 300) FROM unnest(models) m) END
+    || CASE WHEN permissions IS NULL THEN ARRAY[':p']
+            ELSE array(SELECT left(':p:' || p, 300) FROM unnest(permissions) p) END;
 
-CREATE FUNCTION write_terms_of(which uuid, account uuid) RETURNS void
+CREATE FUNCTION write_terms_of(account uuid, which uuid) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    terms text[];
 BEGIN
-    DELETE FROM key_terms WHERE key_id = which AND term NOT IN (SELECT terms_of_key(which));
-    INSERT INTO key_terms (account_id, term, key_id) SELECT account, t, which FROM terms_of_key(which) AS t
+    SELECT terms_of(k.name, k.note, k.environment, k.models, k.permissions) || array(
+        SELECT unnest(ARRAY[lower(s.public_id), lower(s.last4)])
+        FROM key_secrets s WHERE s.account_id = account AND s.key_id = which
+    ) INTO terms
+    FROM api_keys k WHERE k.account_id = account AND k.id = which;
+    DELETE FROM key_terms WHERE key_id = which AND term <> ALL (terms);
+    INSERT INTO key_terms (account_id, term, key_id) SELECT account, term, which FROM unnest(terms) AS term
     ON CONFLICT DO NOTHING;
 END
 $$;
@@ -261,17 +268,17 @@ CREATE FUNCTION key_terms_changed() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     IF TG_TABLE_NAME = 'api_keys' THEN
-        PERFORM write_terms_of(NEW.id, NEW.account_id);
+        PERFORM write_terms_of(NEW.account_id, NEW.id);
     ELSE
-        PERFORM write_terms_of(NEW.key_id, NEW.account_id);
+        PERFORM write_terms_of(NEW.account_id, NEW.key_id);
     END IF;
     RETURN NULL;
 END
 $$;
 CREATE TRIGGER key_terms_listed AFTER INSERT ON api_keys FOR EACH ROW EXECUTE FUNCTION key_terms_changed();
 CREATE TRIGGER key_terms_changed AFTER UPDATE ON api_keys FOR EACH ROW
-    WHEN ((OLD.name, OLD.note, OLD.group_id, OLD.environment, OLD.models, OLD.permissions) IS DISTINCT FROM
-          (NEW.name, NEW.note, NEW.group_id, NEW.environment, NEW.models, NEW.permissions))
+    WHEN ((OLD.name, OLD.note, OLD.environment, OLD.models, OLD.permissions) IS DISTINCT FROM
+          (NEW.name, NEW.note, NEW.environment, NEW.models, NEW.permissions))
     EXECUTE FUNCTION key_terms_changed();
 CREATE TRIGGER key_terms_listed AFTER INSERT ON key_secrets FOR EACH ROW EXECUTE FUNCTION key_terms_changed();
 
@@ -307,8 +314,11 @@ BEGIN
            CASE WHEN k.expires_at IS NULL AND t.requests = 0 THEN 'infinity' ELSE now() END
     FROM api_keys k JOIN key_stats t ON t.key_id = k.id WHERE k.status <> 'deleted';
     INSERT INTO key_terms (account_id, term, key_id)
-    SELECT k.account_id, t, k.id FROM api_keys k CROSS JOIN LATERAL terms_of_key(k.id) AS t
-    WHERE k.status <> 'deleted';
+    SELECT k.account_id, unnest(terms_of(k.name, k.note, k.environment, k.models, k.permissions)), k.id
+    FROM api_keys k WHERE k.status <> 'deleted'
+    UNION
+    SELECT s.account_id, unnest(ARRAY[lower(s.public_id), lower(s.last4)]), s.key_id
+    FROM key_secrets s JOIN api_keys k ON k.id = s.key_id WHERE k.status <> 'deleted';
 END
 $$;
 SELECT list_all_keys();

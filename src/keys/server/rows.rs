@@ -1,7 +1,7 @@
 //! From the store's rows to what the pages show.
 
 use domain::KeyId;
-use domain::key::KeyState;
+use domain::key::{KeyState, Signs};
 use domain::secret::mask;
 use store::accounts::BillingMode;
 use store::keys::{After, Key, Show};
@@ -36,7 +36,7 @@ pub fn account_view(member: &Member) -> AccountView {
 
 /// One row of the list.
 pub(super) fn key_row(key: &Key) -> KeyRow {
-    let state = KeyState::of(key.status, key.expires_at, key.now);
+    let state = KeyState::of(key.status, Signs { expires_at: key.expires_at, ..Signs::default() }, key.now);
     KeyRow {
         id: key.id.to_string(),
         name: key.name.clone(),
