@@ -1,7 +1,7 @@
 //! Keys as a list shows them, and what its filters offer.
 
 use domain::key::{KeyStatus, Signs};
-use domain::key_query::{CursorValue, Sort};
+use domain::key_query::{Cursor, CursorValue, Sort};
 use domain::limit::{Measure, Period};
 use domain::secret::Digest;
 use domain::{AccountId, KeyId, UserId};
@@ -278,14 +278,15 @@ async fn list_terms(tx: &mut TenantTx, from: &str, to: &str) -> sqlx::Result<Vec
 
 impl ListedKey {
     /// Its place in the list, if that is ordered by `sort`.
-    pub fn place(&self, sort: Sort) -> CursorValue {
-        match sort {
+    pub fn cursor(&self, sort: Sort) -> Cursor {
+        let value = match sort {
             Sort::Name => CursorValue::Name(self.name_place.clone()),
             Sort::Created => CursorValue::Moment(Some(self.key.created_at)),
             Sort::Used => CursorValue::Moment(self.used_place),
             Sort::Expires => CursorValue::Moment(self.key.expires_at),
             Sort::State => CursorValue::Number(self.state_place),
             Sort::Share => CursorValue::Number(self.share_place),
-        }
+        };
+        Cursor { value, id: self.key.id }
     }
 }

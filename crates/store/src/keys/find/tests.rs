@@ -6,7 +6,7 @@ mod refreshed;
 use std::collections::BTreeSet;
 
 use domain::key::KeyStatus;
-use domain::key_query::{Cursor, Page};
+use domain::key_query::Page;
 use domain::{GroupId, UserId};
 use sqlx::{Executor, PgPool};
 
@@ -14,7 +14,7 @@ use super::*;
 use crate::accounts::tests::{TestAccount, account};
 use crate::connect::as_role;
 use crate::keys::tests::make_key;
-use crate::keys::{self, ListedKey, list_by_ids};
+use crate::keys::{self, list_by_ids};
 
 /// Makes keys of these names, the first one first.
 async fn make_keys(console: &PgPool, account: TestAccount, names: &[&str]) -> Vec<KeyId> {
@@ -137,11 +137,6 @@ async fn each_filter_finds_its_keys(pool: PgPool) {
     assert_eq!(ids.len(), 7);
 }
 
-/// A key's place in the order of `query`.
-fn place(query: &KeyQuery, row: &ListedKey) -> Cursor {
-    Cursor { value: row.place(query.sort), id: row.key.id }
-}
-
 /// Reads the whole list forwards and backwards by pages of `most`; both must be the same.
 async fn leaf_through(console: &PgPool, account: TestAccount, first: &KeyQuery, most: usize) -> Vec<KeyId> {
     let mut tx = TenantTx::begin(console, account.id).await.unwrap();
@@ -154,7 +149,7 @@ async fn leaf_through(console: &PgPool, account: TestAccount, first: &KeyQuery, 
         assert_eq!(hits.before, !forwards.is_empty());
         forwards.extend(hits.keys);
         let Some(last) = rows.last().filter(|_| hits.after) else { break };
-        query.page = Page::After(place(&query, last));
+        query.page = Page::After(last.cursor(query.sort));
     }
     query.page = Page::Last;
     loop {
@@ -163,7 +158,7 @@ async fn leaf_through(console: &PgPool, account: TestAccount, first: &KeyQuery, 
         assert_eq!(hits.after, !backwards.is_empty());
         backwards.splice(0..0, hits.keys);
         let Some(first) = rows.first().filter(|_| hits.before) else { break };
-        query.page = Page::Before(place(&query, first));
+        query.page = Page::Before(first.cursor(query.sort));
     }
     assert_eq!(forwards, backwards, "{first:?}");
     forwards
