@@ -12,3 +12,6 @@ BEGIN
 END
 $$;
 GRANT EXECUTE ON FUNCTION lock_windows_of_key TO latchkey_console;
+
+-- The names of environments that are in use, each found by one look-up.
+CREATE INDEX api_keys_by_environment ON api_keys (account_id, environment, id) WHERE environment IS NOT NULL;

@@ -2,8 +2,15 @@
 
 mod api;
 mod created_page;
+mod edit_page;
+mod find_bar;
+mod form_api;
+mod key_form;
+mod key_form_access;
+mod key_form_limits;
 mod key_switch;
 mod key_table;
+mod list_api;
 mod list_page;
 mod new_page;
 mod quick_start;
@@ -15,8 +22,12 @@ pub mod server;
 
 pub use api::*;
 pub use created_page::KeyCreatedPage;
+pub use edit_page::EditKeyPage;
+pub use form_api::*;
+pub use key_form::KeyForm;
+pub use list_api::*;
 pub use list_page::KeyListPage;
-pub use new_page::{NewKeyForm, NewKeyPage};
+pub use new_page::NewKeyPage;
 pub use revoke_page::RevokeKeyPage;
 
 use leptos::prelude::*;
@@ -27,7 +38,9 @@ use leptos::prelude::*;
 pub fn KeysRoute() -> impl IntoView {
     match use_context::<CreateOutcome>() {
         Some(CreateOutcome::Created(created)) => view! { <KeyCreatedPage created=*created /> }.into_any(),
-        Some(CreateOutcome::Refused(form)) => view! { <NewKeyForm form=*form /> }.into_any(),
+        Some(CreateOutcome::Unfinished(form) | CreateOutcome::Refused(form)) => {
+            view! { <KeyForm form=*form /> }.into_any()
+        }
         Some(CreateOutcome::Failed(error)) => view! { <crate::ui::ErrorPage error /> }.into_any(),
         None => view! { <KeyListPage /> }.into_any(),
     }

@@ -6,6 +6,7 @@ pub mod clientaddr;
 pub mod config;
 pub mod documents;
 pub mod flash;
+pub mod forms;
 pub mod functions;
 pub mod headers;
 pub mod housekeeping;

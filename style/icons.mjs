@@ -10,6 +10,7 @@ const icons = [
   "arrow-left",
   "ban",
   "check",
+  "chevron-right",
   "circle-alert",
   "circle-check",
   "circle-pause",

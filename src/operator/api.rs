@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::auth::{Done, Flash};
 use crate::error::AppError;
 use crate::keys::AccountView;
+use crate::ui::Change;
 
 /// What `/operator` shows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,17 +42,6 @@ pub struct EventRow {
     pub target: String,
     /// What was changed: the field, before, after.
     pub changes: Vec<Change>,
-}
-
-/// A value that is another one now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Change {
-    /// Which.
-    pub field: String,
-    /// What it was; empty where there was nothing.
-    pub before: String,
-    /// What it is; empty where there is nothing.
-    pub after: String,
 }
 
 /// What `/operator/models` shows.

@@ -1,11 +1,11 @@
-//! What all the operator's pages share: the frame with their own navigation, states, lists of what differs.
+//! What all the operator's pages share: the frame with their own navigation, and states.
 
 use leptos::prelude::*;
 
-use super::{Change, Health, Level};
+use super::{Health, Level};
 use crate::keys::AccountView;
 use crate::page::PageTitle;
-use crate::ui::{Frame, Icon, IconName, Note, PageHead, Section, Tone};
+use crate::ui::{Frame, Icon, IconName, PageHead, Section};
 
 /// The operator's pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,67 +126,4 @@ pub fn Under(
     text: String,
 ) -> impl IntoView {
     (!text.is_empty()).then(|| view! { <span class="cell-under meta">{text}</span> })
-}
-
-/// Why a form was not saved, above its fields; nothing if nothing is wrong.
-#[component]
-pub fn NotSaved(
-    /// What is wrong at fields.
-    errors: Vec<(String, String)>,
-    /// What somebody else changed meanwhile.
-    conflict: Vec<Change>,
-    /// Whether the row was changed at all since it was read.
-    stale: bool,
-) -> impl IntoView {
-    let fields = match errors.len() {
-        1 => "Nothing was saved: one field needs another look.".to_owned(),
-        count => format!("Nothing was saved: {count} fields need another look."),
-    };
-    let differing = conflict.into_iter().map(|change| {
-        view! {
-            <tr role="row">
-                <th scope="row" role="rowheader" class="cell-name">
-                    {change.field}
-                </th>
-                <td role="cell" data-label="Now">
-                    {or_nothing(change.before)}
-                </td>
-                <td role="cell" data-label="Yours">
-                    {or_nothing(change.after)}
-                </td>
-            </tr>
-        }
-    });
-    view! {
-        {(!errors.is_empty()).then(|| view! { <Note tone=Tone::Bad>{fields}</Note> })}
-        {stale
-            .then(|| {
-                view! {
-                    <Note tone=Tone::Bad>
-                        "Somebody else has saved this meanwhile, so nothing was saved. Save again to put your values \
-                         in the place of theirs."
-                    </Note>
-                    <crate::ui::DataTable label="What differs" columns=DIFFERENCES>
-                        {differing.collect_view()}
-                    </crate::ui::DataTable>
-                }
-            })}
-    }
-    .into_any()
-}
-
-const DIFFERENCES: &[crate::ui::Column] = &[
-    crate::ui::Column { label: "Field", class: "cell-name-head", hidden: false },
-    crate::ui::Column { label: "Now", class: "", hidden: false },
-    crate::ui::Column { label: "Yours", class: "", hidden: false },
-];
-
-/// A value, or a word for none.
-pub fn or_nothing(text: String) -> String {
-    if text.is_empty() { "none".to_owned() } else { text }
-}
-
-/// The message of a field, if something is wrong with it.
-pub fn error_of(errors: &[(String, String)], field: &str) -> Option<String> {
-    errors.iter().find(|(name, _)| name == field).map(|(_, message)| message.clone())
 }

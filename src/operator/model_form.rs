@@ -3,10 +3,13 @@
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 
-use super::frame::{NotSaved, OperatorForm, error_of};
+use super::frame::OperatorForm;
 use super::{FormOutcome, ModelFormView, ModelTyped, WayField, load_operator_model};
 use crate::page::loaded;
-use crate::ui::{ButtonLook, CheckBox, ErrorPage, FieldError, LinkButton, SubmitButton, TextArea, TextField};
+use crate::ui::{
+    ButtonLook, CheckBox, ErrorPage, FieldError, LinkButton, NotSaved, SubmitButton, TextArea, TextField,
+    error_of,
+};
 
 const LIST: &str = "/operator/models";
 

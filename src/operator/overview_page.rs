@@ -2,10 +2,10 @@
 
 use leptos::prelude::*;
 
-use super::frame::{OperatorFrame, Place, or_nothing};
+use super::frame::{OperatorFrame, Place};
 use super::{EventRow, OverviewView, load_operator};
 use crate::page::loaded;
-use crate::ui::{Column, DataTable, TimeAgo};
+use crate::ui::{Column, DataTable, TimeAgo, or_nothing};
 
 const COLUMNS: &[Column] = &[
     Column { label: "What", class: "cell-name-head", hidden: false },

@@ -3,11 +3,11 @@
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 
-use super::frame::{NotSaved, OperatorForm, error_of};
+use super::frame::OperatorForm;
 use super::route_lines::RouteLines;
 use super::{FormOutcome, PermissionFormView, load_operator_permission};
 use crate::page::loaded;
-use crate::ui::{ButtonLook, CheckBox, ErrorPage, LinkButton, SubmitButton, TextField};
+use crate::ui::{ButtonLook, CheckBox, ErrorPage, LinkButton, NotSaved, SubmitButton, TextField, error_of};
 
 const LIST: &str = "/operator/permissions";
 

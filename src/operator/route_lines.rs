@@ -2,9 +2,8 @@
 
 use leptos::prelude::*;
 
-use super::frame::error_of;
 use super::{RouteField, UpstreamChoice};
-use crate::ui::FieldError;
+use crate::ui::{FieldError, error_of};
 
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 

@@ -3,10 +3,12 @@
 use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
 
-use super::frame::{NotSaved, OperatorForm, error_of};
+use super::frame::OperatorForm;
 use super::{FormOutcome, UpstreamFormView, UpstreamTyped, load_operator_upstream};
 use crate::page::loaded;
-use crate::ui::{ButtonLook, CheckBox, ErrorPage, LinkButton, Note, SubmitButton, TextField, Tone};
+use crate::ui::{
+    ButtonLook, CheckBox, ErrorPage, LinkButton, NotSaved, Note, SubmitButton, TextField, Tone, error_of,
+};
 
 const LIST: &str = "/operator/upstreams";
 

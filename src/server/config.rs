@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use axum::http::Uri;
 use domain::client::TrustedProxies;
+use domain::credits::CreditRate;
 use domain::email::EmailAddress;
 use domain::secret::{KeyPrefix, Pepper};
 use domain::setting;
@@ -50,6 +51,8 @@ pub struct Config {
     pub brand: String,
     /// How new accounts start.
     pub new_account_billing: BillingMode,
+    /// What a credit is worth.
+    pub credits: CreditRate,
     /// Who may set up models, prices and upstreams.
     pub operators: Operators,
     /// Networks whose `X-Forwarded-For` is believed.
@@ -130,6 +133,7 @@ impl Config {
         });
         let brand = read.check_text("BRAND_NAME", &settings.brand_name, value::brand);
         let billing = read.check_text("NEW_ACCOUNT_BILLING", &settings.new_account_billing, value::billing);
+        let credits = read.check_text("CREDITS_PER_USD", &settings.credits_per_usd, value::credits);
         let operators = read.check_text("OPERATOR_EMAILS", &settings.operator_emails, value::operators);
         let trusted_proxies = read.parsed("TRUSTED_PROXIES", &settings.trusted_proxies);
         let hash_file = read.value("LEPTOS_HASH_FILE_NAME", value::hash_file(settings.hash_file.as_deref()));
@@ -146,6 +150,7 @@ impl Config {
                 key_prefix: key_prefix?,
                 brand: brand?,
                 new_account_billing: billing?,
+                credits: credits?,
                 operators: operators?,
                 trusted_proxies: trusted_proxies?,
                 site_root: settings.site_root.clone(),

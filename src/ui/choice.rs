@@ -17,6 +17,9 @@ pub fn TextArea(
     value: String,
     /// What is wrong with it.
     error: Option<String>,
+    /// Whether it is prose and not a list of names.
+    #[prop(optional)]
+    prose: bool,
 ) -> impl IntoView {
     let hint_id = format!("{name}-hint");
     let error_id = format!("{name}-error");
@@ -27,7 +30,7 @@ pub fn TextArea(
                 {label}
             </label>
             <textarea
-                class="input input-lines mono"
+                class=if prose { "input input-lines" } else { "input input-lines mono" }
                 id=name
                 name=name
                 rows="3"
@@ -36,14 +39,97 @@ pub fn TextArea(
                 spellcheck="false"
                 aria-invalid=error.is_some().then_some("true")
                 aria-describedby=described
-            >
-                {value}
-            </textarea>
+                inner_html=text_of_area(&value)
+            ></textarea>
             <FieldError id=error_id error />
             <p class="field-hint" id=hint_id>
                 {hint}
             </p>
         </div>
+    }
+}
+
+/// The content of a text area. An empty text node would become a space, and the first line break is not part of it.
+fn text_of_area(text: &str) -> String {
+    format!("\n{}", text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;"))
+}
+
+/// One of a few, in a list that opens.
+#[component]
+pub fn SelectField(
+    /// The form field's name, also the element's id.
+    name: &'static str,
+    /// What is chosen, in a word or two.
+    label: &'static str,
+    /// What it is for.
+    #[prop(optional, into)]
+    hint: Option<&'static str>,
+    /// Each choice's value and words.
+    options: Vec<(String, String)>,
+    /// The chosen value.
+    value: String,
+    /// What is wrong with it.
+    #[prop(optional_no_strip)]
+    error: Option<String>,
+) -> impl IntoView {
+    let hint_id = format!("{name}-hint");
+    let error_id = format!("{name}-error");
+    let described = [hint.map(|_| hint_id.as_str()), error.as_ref().map(|_| error_id.as_str())];
+    let described = described.into_iter().flatten().collect::<Vec<_>>().join(" ");
+    let options = options.into_iter().map(|(choice, words)| {
+        view! {
+            <option selected=choice == value value=choice>
+                {words}
+            </option>
+        }
+    });
+    view! {
+        <div class="field">
+            <label class="field-label" for=name>
+                {label}
+            </label>
+            <select
+                class="input input-pick"
+                id=name
+                name=name
+                autocomplete="off"
+                aria-invalid=error.is_some().then_some("true")
+                aria-describedby=(!described.is_empty()).then_some(described)
+            >
+                {options.collect_view()}
+            </select>
+            <FieldError id=error_id error />
+            {hint.map(|text| view! { <p class="field-hint" id=hint_id>{text}</p> })}
+        </div>
+    }
+}
+
+/// One of a few, all of them in sight.
+#[component]
+pub fn RadioGroup(
+    /// The form field's name.
+    name: &'static str,
+    /// What is chosen.
+    label: &'static str,
+    /// Each choice's value and words.
+    options: Vec<(&'static str, &'static str)>,
+    /// The chosen value.
+    value: String,
+) -> impl IntoView {
+    let options = options.into_iter().map(|(choice, words)| {
+        let id = format!("{name}-{choice}");
+        view! {
+            <label class="radio-choice">
+                <input type="radio" id=id name=name value=choice checked=choice == value autocomplete="off" />
+                {words}
+            </label>
+        }
+    });
+    view! {
+        <fieldset class="radio-group">
+            <legend class="field-label">{label}</legend>
+            <div class="radio-choices">{options.collect_view()}</div>
+        </fieldset>
     }
 }
 

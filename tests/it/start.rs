@@ -32,6 +32,7 @@ fn every_bad_setting_is_named_at_once_and_no_secret_is_repeated() {
         "--key-prefix=SK",
         "--listen-addr=3000",
         "--new-account-billing=maybe",
+        "--credits-per-usd=3",
         "--trusted-proxies=0.0.0.0/0",
     ]);
     let told = Config::read(&cli.unwrap().settings).unwrap_err().to_string();
@@ -46,6 +47,7 @@ fn every_bad_setting_is_named_at_once_and_no_secret_is_repeated() {
         "KEY_PREFIX",
         "LISTEN_ADDR",
         "NEW_ACCOUNT_BILLING",
+        "CREDITS_PER_USD",
         "TRUSTED_PROXIES",
     ] {
         assert!(told.contains(&format!("\n  {name}: ")), "{name} is missing in: {told}");

@@ -36,6 +36,11 @@ const fn entry(
     Entry { permission, allows, routes }
 }
 
+/// Whether routes of these methods only read: they make nothing and cost nothing.
+pub fn is_read_only<'a>(methods: impl IntoIterator<Item = &'a str>) -> bool {
+    methods.into_iter().all(|method| method == "GET")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,5 +49,12 @@ mod tests {
     fn it_lists_what_keys_can_be_given() {
         let listed: Vec<&str> = CATALOGUE.iter().map(|entry| entry.permission).collect();
         assert_eq!(listed, Permission::CATALOGUE);
+    }
+
+    #[test]
+    fn listing_models_is_all_that_only_reads() {
+        let reads = |entry: &&Entry| is_read_only(entry.routes.iter().map(|route| route.0));
+        let listed: Vec<&str> = CATALOGUE.iter().filter(reads).map(|entry| entry.permission).collect();
+        assert_eq!(listed, [Permission::MODELS]);
     }
 }

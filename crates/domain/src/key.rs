@@ -166,6 +166,43 @@ impl KeyName {
     }
 }
 
+/// Why a note or an environment was refused. The texts are for the person who typed it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum LabelError {
+    /// More than this many characters.
+    #[error("At most {0} characters fit here")]
+    TooLong(usize),
+    /// A control or invisible formatting character.
+    #[error("Control and invisible characters cannot stand here")]
+    Invisible,
+}
+
+/// Reads a note: at most 500 characters, line breaks among them.
+pub fn parse_note(text: &str) -> Result<String, LabelError> {
+    let note = text.trim();
+    if note.chars().count() > 500 {
+        return Err(LabelError::TooLong(500));
+    }
+    if note.chars().any(|c| c != '\n' && is_invisible(c)) {
+        Err(LabelError::Invisible)
+    } else {
+        Ok(note.to_owned())
+    }
+}
+
+/// Reads the name of an environment: at most 40 characters; an empty text is none.
+pub fn parse_environment(text: &str) -> Result<Option<String>, LabelError> {
+    let name = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if name.chars().count() > 40 {
+        return Err(LabelError::TooLong(40));
+    }
+    if name.chars().any(is_invisible) {
+        Err(LabelError::Invisible)
+    } else {
+        Ok(Some(name).filter(|name| !name.is_empty()))
+    }
+}
+
 /// Control characters, zero-width ones and bidirectional overrides (Unicode's Cc and the Cf that hide or reorder).
 fn is_invisible(c: char) -> bool {
     c.is_control()
@@ -202,6 +239,16 @@ mod tests {
         for hidden in ["a\u{0}b", "a\u{202e}b", "a\u{200b}b", "\u{feff}a"] {
             assert_eq!(KeyName::parse(hidden), Err(KeyNameError::Invisible));
         }
+    }
+
+    #[test]
+    fn notes_and_environments() {
+        assert_eq!(parse_note(" CI\nfor the web ").unwrap(), "CI\nfor the web");
+        assert_eq!(parse_note(&"x".repeat(501)), Err(LabelError::TooLong(500)));
+        assert_eq!(parse_note("a\u{202e}b"), Err(LabelError::Invisible));
+        assert_eq!(parse_environment("  ").unwrap(), None);
+        assert_eq!(parse_environment(" pre  production ").unwrap().as_deref(), Some("pre production"));
+        assert_eq!(parse_environment(&"x".repeat(41)), Err(LabelError::TooLong(40)));
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub enum Action {
     SignedOut,
     /// A key was made.
     KeyCreated,
+    /// A key, its rules or its limits were changed.
+    KeyChanged,
     /// A key was switched on.
     KeyEnabled,
     /// A key was switched off.
@@ -36,6 +38,7 @@ impl Action {
             Self::SignedIn => "session.opened",
             Self::SignedOut => "session.closed",
             Self::KeyCreated => "key.created",
+            Self::KeyChanged => "key.changed",
             Self::KeyEnabled => "key.enabled",
             Self::KeyDisabled => "key.disabled",
             Self::KeyRevoked => "key.revoked",

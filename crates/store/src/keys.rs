@@ -13,6 +13,7 @@ use crate::TenantTx;
 
 mod find;
 mod listed;
+mod secrets;
 mod setup;
 
 pub use find::{COUNTED, Hits, Tally, find_page, tally};
@@ -20,7 +21,12 @@ pub use listed::{
     Choices, Consumed, ListedKey, Owner, find_by_digest, find_by_public_id, find_listed, list_by_ids,
     list_choices,
 };
-pub use setup::{Found, GroupChoice, Setup, UpdateKeyError, find_setup, list_groups, update};
+pub use secrets::{
+    LiveSecret, ReplaceError, RotationChange, end_rotation, list_secrets, replace_secret, undo_rotation,
+};
+pub use setup::{
+    Found, GroupChoice, Setup, UpdateKeyError, find_setup, list_environments, list_groups, update,
+};
 
 /// A key to be made, with its first secret.
 #[derive(Clone, Copy, Debug)]
@@ -241,6 +247,20 @@ pub enum StatusChange {
     },
     /// No such key in this account.
     NotFound,
+}
+
+/// Takes a key out of every list for good: it is revoked, its name is free again, its usage stays in reports. Whether
+/// there was one; its name.
+pub async fn delete(tx: &mut TenantTx, id: KeyId) -> sqlx::Result<Option<String>> {
+    let account = tx.account();
+    sqlx::query_scalar!(
+        "UPDATE api_keys SET status = 'deleted', status_at = now(), row_version = row_version + 1
+         WHERE account_id = $1 AND id = $2 AND status <> 'deleted' RETURNING name",
+        account as AccountId,
+        id as KeyId,
+    )
+    .fetch_optional(tx.connection())
+    .await
 }
 
 /// Moves a key to `to` (not for deleting), if its present status lets it.

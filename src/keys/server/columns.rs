@@ -113,7 +113,11 @@ mod tests {
         let fields: Vec<_> = fields.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         let again = Columns::parse(&Columns::posted(&fields).cookie());
         let ids = |columns: &Columns| {
-            columns.heads(&KeyQuery::default(), |_| String::new()).into_iter().map(|head| head.id).collect::<Vec<_>>()
+            columns
+                .heads(&KeyQuery::default(), |_| String::new())
+                .into_iter()
+                .map(|head| head.id)
+                .collect::<Vec<_>>()
         };
         assert_eq!(ids(&again), ["name", "status", "group", "cost", "actions"]);
         assert!(again.compact);

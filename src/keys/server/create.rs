@@ -9,17 +9,21 @@ use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use domain::KeyId;
-use domain::key::KeyName;
 use domain::secret::{PlainSecret, mask};
 use serde_json::json;
 use store::audit::{self, Action, Event};
-use store::keys::{self, InsertKeyError, Key, NewKey, NewSecret};
-use store::{TenantTx, accounts, models};
+use store::keys::{self, InsertKeyError, Key, NewKey, NewSecret, Setup};
+use store::{TenantTx, models};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::check::{self, Context};
+use super::edit::with_own_address;
+use super::form::Offers;
 use super::{MAY_EDIT, account_view, receipt_after_commit};
 use crate::error::AppError;
-use crate::keys::{CreateOutcome, CreatedKeyView, NewKeyView};
+use crate::keys::{CreateOutcome, CreatedKeyView, KeyFormOf};
+use crate::server::forms::{Fields, Posted};
 use crate::server::secrets::random;
 use crate::server::{AppState, Failure, Member, Visit, documents, functions, router};
 
@@ -38,7 +42,7 @@ pub async fn create(State(state): State<AppState>, Path(slug): Path<String>, req
         Err(failure) => CreateOutcome::Failed(failure.tell("create_key")),
     };
     let status = match &outcome {
-        CreateOutcome::Created(_) => StatusCode::OK,
+        CreateOutcome::Created(_) | CreateOutcome::Unfinished(_) => StatusCode::OK,
         CreateOutcome::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
         CreateOutcome::Failed(AppError::Unauthenticated) => return Redirect::to("/login").into_response(),
         CreateOutcome::Failed(error) => {
@@ -48,21 +52,41 @@ pub async fn create(State(state): State<AppState>, Path(slug): Path<String>, req
     documents::render(&visit, Request::from_parts(parts, Body::empty()), status, outcome).await
 }
 
-async fn answer(visit: Visit, slug: &str, posted: &[(String, String)]) -> Result<CreateOutcome, Failure> {
+async fn answer(visit: Visit, slug: &str, posted: &Fields) -> Result<CreateOutcome, Failure> {
     let member = Member::admit(visit, slug, MAY_EDIT).await?;
-    let field =
-        |wanted: &str| posted.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
-    let form_id: Uuid = field("form_id").and_then(|text| text.parse().ok()).ok_or(AppError::Malformed)?;
-    let typed = field("name").ok_or(AppError::Malformed)?;
-    match make(&member, form_id, typed).await {
+    let posted = Posted(posted);
+    let form_id: Uuid = posted.text("form_id").parse().map_err(|_| AppError::Malformed)?;
+    if !posted.is_on("name") {
+        return Err(AppError::Malformed.into());
+    }
+    if let Some(made) = made_before(&member, form_id).await? {
+        return Ok(CreateOutcome::Created(Box::new(created_view(&member, made).await)));
+    }
+    let offers = Offers::load(&member).await?;
+    let typed = with_own_address(posted.key(), &posted, &member);
+    let mut form = offers.form(&member, KeyFormOf::New { form_id: form_id.to_string() }, typed);
+    if posted.is_on("add_address") {
+        return Ok(CreateOutcome::Unfinished(Box::new(form)));
+    }
+    let context = Context {
+        offers: &offers,
+        credits: member.visit.state.config.credits,
+        now: OffsetDateTime::now_utc(),
+        present: None,
+        last_address: None,
+    };
+    let made = match check::setup(&form.typed, &context) {
+        Ok(setup) => make(&member, form_id, &setup).await,
+        Err(errors) => {
+            form.errors = errors;
+            return Ok(CreateOutcome::Refused(Box::new(form)));
+        }
+    };
+    match made {
         Ok(made) => Ok(CreateOutcome::Created(Box::new(created_view(&member, made).await))),
-        Err(Failure::Refused(error @ AppError::Invalid { .. })) => {
-            Ok(CreateOutcome::Refused(Box::new(NewKeyView {
-                account: account_view(&member),
-                form_id: form_id.to_string(),
-                name: typed.to_owned(),
-                error: Some(error),
-            })))
+        Err(Failure::Refused(AppError::Invalid { field, message })) => {
+            form.errors.push((field, message));
+            Ok(CreateOutcome::Refused(Box::new(form)))
         }
         Err(failure) => Err(failure),
     }
@@ -74,22 +98,14 @@ struct Made {
     secret: Option<PlainSecret>,
 }
 
-async fn make(member: &Member, form_id: Uuid, typed: &str) -> Result<Made, Failure> {
-    if let Some(made) = made_before(member, form_id).await? {
-        return Ok(made);
-    }
-    let name = KeyName::parse(typed).map_err(|error| AppError::invalid("name", format!("{error}.")))?;
+async fn make(member: &Member, form_id: Uuid, setup: &Setup) -> Result<Made, Failure> {
     let config = &member.visit.state.config;
     let secret = PlainSecret::from_entropy(&config.key_prefix, &random()?);
     let mut tx = TenantTx::begin(&member.visit.state.pool, member.membership.account_id).await?;
-    let Some(group) = accounts::find_default_group(&mut tx).await? else {
-        return Err(Failure::Fault("the account has no default group".into()));
-    };
     let id = KeyId(store::new_id());
     let new = NewKey {
         id,
-        group,
-        name: &name,
+        setup,
         created_by: member.viewer.user,
         secret: NewSecret {
             public_id: &secret.public_id(),
@@ -112,11 +128,15 @@ async fn make(member: &Member, form_id: Uuid, typed: &str) -> Result<Made, Failu
             };
             return made_before(member, form_id).await?.ok_or_else(|| taken.into());
         }
+        Err(InsertKeyError::NoSuchGroup) => {
+            return Err(AppError::invalid("group", "This group does not take keys any more.").into());
+        }
         Err(InsertKeyError::Store(error)) => return Err(error.into()),
     }
     let user_agent = member.visit.browser();
     let detail = json!({ "public_id": secret.public_id().as_str() });
-    let event = Event { action: Action::KeyCreated, target: Some(id.0), target_name: name.as_str(), detail };
+    let event =
+        Event { action: Action::KeyCreated, target: Some(id.0), target_name: setup.name.as_str(), detail };
     audit::insert(&mut tx, member.visit.actor(&member.viewer, &user_agent), event).await?;
     let key = keys::find(&mut tx, id).await?.ok_or(AppError::NotFound)?;
     tx.commit().await?;

@@ -117,7 +117,8 @@ impl Addresses<'_> {
             pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
         };
         let first = query.first_page();
-        let order = first.parameters().into_iter().filter(|(name, _)| matches!(*name, "sort" | "order")).collect();
+        let order =
+            first.parameters().into_iter().filter(|(name, _)| matches!(*name, "sort" | "order")).collect();
         FinderView {
             search: query.search.clone(),
             tabs: self.tabs(query, tally),
@@ -137,7 +138,8 @@ impl Addresses<'_> {
     fn tabs(&self, query: &KeyQuery, tally: Tally) -> Vec<TabView> {
         let state = |state: StateFilter| KeyQuery { state, ..KeyQuery::default() };
         let idle = KeyQuery { idle: Some(Idle::Quarter), ..KeyQuery::default() };
-        let now = KeyQuery { search: String::new(), sort: Sort::default(), reversed: false, ..query.first_page() };
+        let now =
+            KeyQuery { search: String::new(), sort: Sort::default(), reversed: false, ..query.first_page() };
         [
             ("Active", state(StateFilter::Active), Some(tally.active)),
             ("Near limit", state(StateFilter::NearLimit), Some(tally.near_limit)),
@@ -190,15 +192,40 @@ fn selects(query: &KeyQuery, choices: &Choices, groups: &[GroupChoice]) -> Vec<S
     let states = StateFilter::ALL.into_iter().filter(|state| *state != StateFilter::default());
     let yes_or_no = |yes: &str, no: &str| vec![pair("yes", yes), pair("no", no)];
     vec![
-        select("status", "Status", "Active", states.map(|state| pair(state.as_str(), state.label())).collect()),
-        select("group", "Group", "Any", groups.iter().map(|group| (group.id.to_string(), group.name.clone())).collect()),
+        select(
+            "status",
+            "Status",
+            "Active",
+            states.map(|state| pair(state.as_str(), state.label())).collect(),
+        ),
+        select(
+            "group",
+            "Group",
+            "Any",
+            groups.iter().map(|group| (group.id.to_string(), group.name.clone())).collect(),
+        ),
         select("env", "Environment", "Any", named("None", &choices.environments)),
         select("model", "Model", "Any", named("Unlimited", &choices.models)),
         select("permission", "Permission", "Any", named("All permissions", &choices.permissions)),
-        select("expires", "Expires", "Any time", Expiry::ALL.iter().map(|e| pair(e.as_str(), e.label())).collect()),
-        select("idle", "Use", "Any", Idle::ALL.iter().map(|idle| pair(idle.as_str(), idle.label())).collect()),
+        select(
+            "expires",
+            "Expires",
+            "Any time",
+            Expiry::ALL.iter().map(|e| pair(e.as_str(), e.label())).collect(),
+        ),
+        select(
+            "idle",
+            "Use",
+            "Any",
+            Idle::ALL.iter().map(|idle| pair(idle.as_str(), idle.label())).collect(),
+        ),
         select("ip", "IP restriction", "Any", yes_or_no("Restricted", "Unlimited")),
         select("limits", "Limits", "Any", yes_or_no("With a limit", "No limit")),
-        select("by", "Created by", "Anybody", choices.people.iter().map(|(id, email)| (id.to_string(), email.clone())).collect()),
+        select(
+            "by",
+            "Created by",
+            "Anybody",
+            choices.people.iter().map(|(id, email)| (id.to_string(), email.clone())).collect(),
+        ),
     ]
 }

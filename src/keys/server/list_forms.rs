@@ -152,7 +152,8 @@ async fn find(member: Member, fields: Fields) -> Result<Next, Failure> {
 }
 
 async fn save_or_forget(member: Member, fields: Fields) -> Result<Next, Failure> {
-    let field = |wanted: &str| fields.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
+    let field =
+        |wanted: &str| fields.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
     let next = Next::to(asked(&fields));
     let mut tx = TenantTx::begin(&member.visit.state.pool, member.membership.account_id).await?;
     if let Some(id) = field("forget") {

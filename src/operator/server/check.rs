@@ -10,25 +10,9 @@ use store::operator::{models, upstreams};
 use uuid::Uuid;
 
 use crate::operator::{ModelTyped, UpstreamTyped, WayField};
-
-/// What is wrong: field and message.
-pub type Errors = Vec<(String, String)>;
-
-/// A posted form.
-pub struct Posted<'a>(pub &'a [(String, String)]);
+use crate::server::forms::{Errors, Judge, Posted};
 
 impl Posted<'_> {
-    /// A field's text; empty where it was not sent.
-    pub fn text(&self, field: &str) -> String {
-        let found = self.0.iter().find(|(name, _)| name == field);
-        found.map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
-    }
-
-    /// Whether a field was sent at all.
-    pub fn is_on(&self, field: &str) -> bool {
-        self.0.iter().any(|(name, _)| name == field)
-    }
-
     /// A model's fields.
     pub fn model(&self) -> ModelTyped {
         ModelTyped {
@@ -73,17 +57,6 @@ impl Posted<'_> {
 pub fn way_label(upstream: &upstreams::Upstream) -> String {
     let name = &upstream.setup.name;
     if upstream.setup.enabled { name.clone() } else { format!("{name} (disabled)") }
-}
-
-/// Collects what is wrong.
-#[derive(Default)]
-pub struct Judge(pub Errors);
-
-impl Judge {
-    /// The value, or nothing and a message at its field.
-    pub fn take<T>(&mut self, field: &str, value: Result<T, impl Into<String>>) -> Option<T> {
-        value.map_err(|message| self.0.push((field.to_owned(), message.into()))).ok()
-    }
 }
 
 /// A model as it is to be, or everything that is wrong with it.

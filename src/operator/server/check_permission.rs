@@ -5,8 +5,8 @@ use domain::own_route::{MAX_ROUTES, Method, Template, UpstreamPath, check_name, 
 use store::operator::permissions::{Route, Setup};
 use uuid::Uuid;
 
-use super::check::{Errors, Judge, Posted};
 use crate::operator::{PermissionTyped, RouteField, UpstreamChoice};
+use crate::server::forms::{Errors, Judge, Posted};
 
 impl Posted<'_> {
     /// A permission's own fields.

@@ -6,8 +6,9 @@ use store::operator::events::OperatorEvent;
 use store::operator::upstreams::Upstream;
 use time::OffsetDateTime;
 
-use crate::operator::{Change, EventRow};
+use crate::operator::EventRow;
 use crate::server::text;
+use crate::ui::Change;
 
 /// One line of the log. `upstreams` are there for their names.
 pub fn row(event: OperatorEvent, now: OffsetDateTime, upstreams: &[Upstream]) -> EventRow {

@@ -7,22 +7,19 @@ use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{Path, Query, Request, State};
-use axum::http::header::SET_COOKIE;
-use axum::http::{HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use store::operator::models::{self, SaveModelError};
 use store::operator::upstreams::{self, SaveUpstreamError};
 use uuid::Uuid;
 
-use super::check::{self, Posted};
+use super::check;
 use super::{FormOutcome, ModelFormView, Operator, UpstreamFormView, rows};
-use crate::auth::Flash;
 use crate::error::AppError;
-use crate::operator::Change;
-use crate::server::{AppState, Failure, Visit, documents, flash, functions, receipt, router};
-
-pub type Fields = Vec<(String, String)>;
+use crate::server::forms::{Fields, Posted, differences, on_to, seen_version, yes_or_no};
+use crate::server::{AppState, Failure, Visit, documents, functions, receipt, router};
+use crate::ui::Change;
 
 /// What a form led to.
 pub enum Answer {
@@ -111,26 +108,10 @@ pub async fn answer<Fut: Future<Output = Result<Answer, Failure>> + Send>(
     documents::render(&visit, Request::from_parts(parts, Body::empty()), status, outcome).await
 }
 
-fn on_to(visit: &Visit, list: &str, notice: String) -> Response {
-    let left = Flash { notice: Some(notice), ..Flash::default() };
-    let mut response = Redirect::to(list).into_response();
-    if let Some(line) = flash::leave(&visit.state.flash_key, left) {
-        response.headers_mut().append(SET_COOKIE, line);
-    }
-    // A redirect holds what its cookie says.
-    response.headers_mut().insert("cache-control", HeaderValue::from_static("no-store"));
-    response
-}
-
 /// What the change of `name` has led to on the gateways.
 pub async fn notice(operator: &Operator, name: &str) -> String {
     let receipt = receipt::after_commit(&operator.visit.state, Instant::now()).await;
     format!("Saved {name}. {}.", receipt.text)
-}
-
-/// The version of the row that the form was made from.
-pub fn seen_version(posted: &Posted<'_>) -> Result<i64, AppError> {
-    posted.text("row_version").parse().map_err(|_| AppError::Malformed)
 }
 
 async fn save_model(operator: Operator, posted: Fields, existing: Option<String>) -> Result<Answer, Failure> {
@@ -224,17 +205,6 @@ fn model_conflict(
         ]
     };
     differences(fields(now), fields(&wanted))
-}
-
-/// A checkbox in words.
-pub fn yes_or_no(is: bool) -> String {
-    if is { "Yes" } else { "No" }.to_owned()
-}
-
-/// The fields that are not the same.
-pub fn differences<const N: usize>(now: [(&str, String); N], typed: [(&str, String); N]) -> Vec<Change> {
-    let pairs = now.into_iter().zip(typed).filter(|((_, now), (_, typed))| now != typed);
-    pairs.map(|((field, before), (_, after))| Change { field: field.to_owned(), before, after }).collect()
 }
 
 async fn save_upstream(

@@ -7,12 +7,12 @@ use serde::Deserialize;
 use store::operator::permissions::{self, SavePermissionError, Setup};
 use store::operator::upstreams;
 
-use super::check::Posted;
-use super::save::{Answer, Fields, answer, differences, notice, seen_version, yes_or_no};
+use super::save::{Answer, answer, notice};
 use super::{FormOutcome, Operator, PermissionFormView, check_permission, rows};
 use crate::error::AppError;
-use crate::operator::Change;
+use crate::server::forms::{Fields, Posted, differences, seen_version, yes_or_no};
 use crate::server::{AppState, Failure};
+use crate::ui::Change;
 
 const LIST: &str = "/operator/permissions";
 

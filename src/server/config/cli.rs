@@ -177,6 +177,9 @@ pub struct Settings {
     /// Your name for this service
     #[arg(long, env = "BRAND_NAME", default_value = "Latchkey")]
     pub(super) brand_name: String,
+    /// How many credits a dollar is shown as; it must divide 1 000 000 000
+    #[arg(long, env = "CREDITS_PER_USD", default_value = "500000")]
+    pub(super) credits_per_usd: String,
     /// Whether new accounts may call models at once: none, or invoiced
     #[arg(long, env = "NEW_ACCOUNT_BILLING", default_value = "none")]
     pub(super) new_account_billing: String,

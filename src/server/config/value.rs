@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use axum::http::Uri;
 use axum::http::uri::Scheme;
+use domain::credits::CreditRate;
 use domain::email::EmailAddress;
 use domain::setting::{self, SHORTEST_SECRET, Source};
 use lettre::message::Mailbox;
@@ -160,6 +161,12 @@ pub(super) fn console_origin(text: &str) -> Result<Origin, String> {
     Err("must be https:// (a proxy that speaks TLS in front will do): over http:// browsers keep a sign-in on \
          localhost only"
         .to_owned())
+}
+
+/// How many credits a dollar is.
+pub fn credits(text: &str) -> Result<CreditRate, String> {
+    let credits = text.trim().parse().map_err(|_| "is no whole number".to_owned())?;
+    CreditRate::per_dollar(credits).map_err(|error| error.to_string())
 }
 
 /// Scheme, host and port, as browsers write it in `Origin`: lower case, no default port, no slash at the end.

@@ -150,7 +150,7 @@ fn having_all(tx: &TenantTx, terms: &[Term]) -> QueryBuilder<Postgres> {
             .push(" AND term < ")
             .push_bind(term.to.clone());
     }
-    sql.push(") AS having LIMIT ").push_bind(FEW + 1);
+    sql.push(") AS found LIMIT ").push_bind(FEW + 1);
     sql
 }
 

@@ -238,6 +238,26 @@ pub async fn list_groups(tx: &mut TenantTx) -> sqlx::Result<Vec<GroupChoice>> {
     .await
 }
 
+/// The environments that keys of the account have, by name; the standard ones are the form's to offer.
+pub async fn list_environments(tx: &mut TenantTx) -> sqlx::Result<Vec<String>> {
+    let account = tx.account();
+    // One look-up for each name instead of a walk over all keys.
+    sqlx::query_scalar!(
+        r#"WITH RECURSIVE names AS (
+               (SELECT environment FROM api_keys WHERE account_id = $1 AND environment IS NOT NULL
+                ORDER BY environment LIMIT 1)
+               UNION ALL
+               SELECT (SELECT k.environment FROM api_keys k WHERE k.account_id = $1 AND k.environment > n.environment
+                       ORDER BY k.environment LIMIT 1)
+               FROM names n WHERE n.environment IS NOT NULL
+           )
+           SELECT environment AS "environment!" FROM names WHERE environment IS NOT NULL LIMIT 50"#,
+        account as AccountId,
+    )
+    .fetch_all(tx.connection())
+    .await
+}
+
 /// Whether a group is one of the account's, and not archived.
 pub(super) async fn takes_keys(tx: &mut TenantTx, group: GroupId) -> sqlx::Result<bool> {
     let account = tx.account();

@@ -37,7 +37,12 @@ pub(crate) async fn make_key(
     Ok((id, secret))
 }
 
-async fn status_to(console: &PgPool, account: TestAccount, key: KeyId, to: KeyStatus) -> StatusChange {
+pub(crate) async fn status_to(
+    console: &PgPool,
+    account: TestAccount,
+    key: KeyId,
+    to: KeyStatus,
+) -> StatusChange {
     let mut tx = TenantTx::begin(console, account.id).await.unwrap();
     let change = set_status(&mut tx, key, to).await.unwrap();
     tx.commit().await.unwrap();
@@ -71,6 +76,27 @@ async fn a_second_live_key_of_the_same_name_is_refused(pool: PgPool) {
     make_key(&console, other, "build-bot", 3).await.unwrap();
     status_to(&console, acme, id, KeyStatus::Revoked).await;
     make_key(&console, acme, "build-bot", 4).await.unwrap();
+}
+
+#[sqlx::test(migrator = "crate::MIGRATOR")]
+async fn a_deleted_key_is_nowhere_and_its_name_is_free(pool: PgPool) {
+    let acme = account(&pool, "acme").await;
+    let other = account(&pool, "other").await;
+    let console = as_role(&pool, "latchkey_console").await.unwrap();
+    let (id, _) = make_key(&console, acme, "one", 1).await.unwrap();
+    let deleted = async |account: TestAccount| {
+        let mut tx = TenantTx::begin(&console, account.id).await.unwrap();
+        let deleted = delete(&mut tx, id).await.unwrap();
+        tx.commit().await.unwrap();
+        deleted
+    };
+    assert_eq!(deleted(other).await, None, "another account's key is no key");
+    assert_eq!(deleted(acme).await.as_deref(), Some("one"));
+    assert_eq!(deleted(acme).await, None);
+    let mut tx = TenantTx::begin(&console, acme.id).await.unwrap();
+    assert!(find(&mut tx, id).await.unwrap().is_none() && find_setup(&mut tx, id).await.unwrap().is_none());
+    drop(tx);
+    make_key(&console, acme, "one", 2).await.unwrap();
 }
 
 #[sqlx::test(migrator = "crate::MIGRATOR")]
