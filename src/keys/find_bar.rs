@@ -66,7 +66,10 @@ fn Search(keys: String, search: String, carried: Vec<(String, String)>) -> impl 
 /// Parameters that a form keeps as they are.
 #[component]
 fn Carried(pairs: Vec<(String, String)>) -> impl IntoView {
-    pairs.into_iter().map(|(name, value)| view! { <input type="hidden" name=name value=value /> }).collect_view()
+    pairs
+        .into_iter()
+        .map(|(name, value)| view! { <input type="hidden" name=name value=value /> })
+        .collect_view()
 }
 
 #[component]

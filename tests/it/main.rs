@@ -9,6 +9,7 @@
 mod edit;
 mod guard;
 mod keys;
+mod list;
 mod mail;
 mod operator;
 mod safety;
