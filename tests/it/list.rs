@@ -25,7 +25,8 @@ async fn make(browser: &mut Browser, names: &[&str]) {
 
 /// The address of the link with these words.
 fn link(page: &Page, words: &str) -> String {
-    let end = page.body.find(&format!(">{words}</a>")).unwrap_or_else(|| panic!("no {words} in {}", page.body));
+    let end =
+        page.body.find(&format!(">{words}</a>")).unwrap_or_else(|| panic!("no {words} in {}", page.body));
     let start = page.body[..end].rfind("href=\"").unwrap() + 6;
     page.body[start..].split('"').next().unwrap().replace("&amp;", "&")
 }
@@ -35,15 +36,21 @@ async fn what_is_typed_becomes_an_address(pool: PgPool) {
     let console = TestConsole::new(pool).await;
     let (mut browser, _) = console.signed_in(ADA).await;
     make(&mut browser, &["build bot", "deploy bot", "search"]).await;
-    let found = browser.post(FIND, &[("q", " bot  bui "), ("sort", "name"), ("after", "junk"), ("status", "")]).await;
+    let found =
+        browser.post(FIND, &[("q", " bot  bui "), ("sort", "name"), ("after", "junk"), ("status", "")]).await;
     assert_eq!((found.status, found.location()), (StatusCode::SEE_OTHER, "/a/ada/keys?q=bot++bui&sort=name"));
     let page = browser.follow(&found).await;
     assert_eq!(listed(&page), ["build bot"]);
     assert!(page.text().contains("1 key"), "{}", page.text());
     let nothing = browser.get(&format!("{LIST}?q=%25_%5C")).await;
     assert!(listed(&nothing).is_empty() && nothing.text().contains("No key matches"), "{}", nothing.text());
-    let hostile = browser.get(&format!("{LIST}?q=%3Cscript%3Ealert(1)%3C/script%3E&env=%22%3E%3Cscript%3E")).await;
-    assert!(!hostile.body.contains("<script>alert") && !hostile.body.contains("\"><script>"), "{}", hostile.body);
+    let hostile =
+        browser.get(&format!("{LIST}?q=%3Cscript%3Ealert(1)%3C/script%3E&env=%22%3E%3Cscript%3E")).await;
+    assert!(
+        !hostile.body.contains("<script>alert") && !hostile.body.contains("\"><script>"),
+        "{}",
+        hostile.body
+    );
 }
 
 #[sqlx::test(migrator = "store::MIGRATOR")]
@@ -100,12 +107,17 @@ async fn heads_order_the_list_and_filters_are_cleared_one_by_one(pool: PgPool) {
     assert_eq!(listed(&by_name), ["a", "b", "c"]);
     assert!(by_name.body.contains("aria-sort=\"ascending\""));
     assert_eq!(listed(&browser.get(&link(&by_name, "Name")).await), ["c", "b", "a"]);
-    let narrowed = browser.get(&format!("{LIST}?env=qa&status=expiring&sort=name&expires=&group=&idle=99")).await;
+    let narrowed =
+        browser.get(&format!("{LIST}?env=qa&status=expiring&sort=name&expires=&group=&idle=99")).await;
     assert_eq!(listed(&narrowed), ["a", "c"]);
     let text = narrowed.text();
     assert!(text.contains("Environment: qa") && text.contains("Status: Expiring soon"), "{text}");
     assert!(text.contains("in 119 min") || text.contains("in 2 h"), "{text}");
-    assert!(narrowed.body.contains("href=\"/a/ada/keys?status=expiring&amp;sort=name\""), "{}", narrowed.body);
+    assert!(
+        narrowed.body.contains("href=\"/a/ada/keys?status=expiring&amp;sort=name\""),
+        "{}",
+        narrowed.body
+    );
 }
 
 #[sqlx::test(migrator = "store::MIGRATOR")]
@@ -126,8 +138,19 @@ async fn a_row_says_what_is_left_and_what_it_is_bound_to(pool: PgPool) {
         .await;
     let page = browser.get(LIST).await;
     let text = page.text();
-    for told in ["CI & <b>", "7\u{202f}500\u{202f}000 of 50\u{202f}000\u{202f}000 credits left", "$15.00 of $100.00", "resets in",
-                 "600/min", "10.0.0.0/8", "gpt-4o, o3", "Near limit", "Never expires", "by ada@example.com", "default"] {
+    for told in [
+        "CI & <b>",
+        "7\u{202f}500\u{202f}000 of 50\u{202f}000\u{202f}000 credits left",
+        "$15.00 of $100.00",
+        "resets in",
+        "600/min",
+        "10.0.0.0/8",
+        "gpt-4o, o3",
+        "Near limit",
+        "Never expires",
+        "by ada@example.com",
+        "default",
+    ] {
         assert!(text.contains(told), "{told}: {text}");
     }
     assert!(page.body.contains("<progress") && !page.body.contains("style=\""), "{}", page.body);
@@ -167,7 +190,11 @@ async fn the_forms_of_the_list_are_for_its_members(pool: PgPool) {
     let (mut eve, _) = console.signed_in("eve@example.com").await;
     for form in ["find", "columns", "views"] {
         let path = format!("/a/ada/keys/{form}");
-        assert_eq!(eve.post(&path, &[("q", "one"), ("name", "x")]).await.status, StatusCode::NOT_FOUND, "{form}");
+        assert_eq!(
+            eve.post(&path, &[("q", "one"), ("name", "x")]).await.status,
+            StatusCode::NOT_FOUND,
+            "{form}"
+        );
         let nobody = console.browser().post(&path, &[("q", "one"), ("name", "x")]).await;
         assert_eq!((nobody.status, nobody.location()), (StatusCode::SEE_OTHER, "/login"), "{form}");
     }

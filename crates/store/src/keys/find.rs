@@ -8,7 +8,10 @@
 //! account's keys are hits that walking the order's own index meets a page of them soon. Words are looked up first: few
 //! keys that have them all are [`Words::Few`], otherwise each key met on the way is asked for them.
 
-use domain::key_query::{CursorValue, Expiry, KeyQuery, Named, Sort, StateFilter};
+use std::collections::BTreeSet;
+use std::slice;
+
+use domain::key_query::{CursorValue, Expiry, KeyQuery, Named, Page, Sort, StateFilter};
 use domain::{AccountId, KeyId};
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
@@ -35,14 +38,17 @@ pub struct Hits {
 enum Words {
     /// No term is asked for.
     None,
-    /// They are among these.
-    Few(Vec<Uuid>),
+    /// They are among these, and have these common terms besides.
+    Few { keys: Vec<Uuid>, and: Vec<Term> },
     /// They are many: more than [`FEW`].
     Many(Vec<Term>),
 }
 
 /// Up to so many keys are looked at one by one.
 const FEW: i64 = 5_000;
+/// Up to so many keys of each of several terms are compared; beyond, those that have all are so many that one meets them
+/// on the way.
+const WIDE: i64 = 25_000;
 /// More words narrow nothing any more.
 const MOST_WORDS: usize = 8;
 
@@ -73,18 +79,22 @@ pub async fn find_page(tx: &mut TenantTx, query: &KeyQuery, most: usize) -> sqlx
     }
     let words = look_up(tx, terms).await?;
     let wanted = i64::try_from(most + 1).unwrap_or(i64::MAX);
-    let narrowed = !query.filters().is_empty();
-    let (matching, mut keys): (i64, Vec<Uuid>) = match words {
-        Words::Few(ref keys) if keys.is_empty() => (0, Vec::new()),
-        Words::Many(_) if !narrowed => (COUNTED + 1, Vec::new()),
+    let narrowed = query.filters().iter().any(|(name, _)| !matches!(*name, "model" | "permission"));
+    let (mut matching, mut keys): (i64, Vec<Uuid>) = match words {
+        Words::Few { ref keys, .. } if keys.is_empty() => (0, Vec::new()),
+        // A common term and nothing else: there is nothing to count.
+        Words::Many(ref terms) if terms.len() == 1 && !narrowed => (COUNTED + 1, Vec::new()),
         _ => {
             let mut statement = gather(tx, query, &words, wanted);
             statement.build_query_as().persistent(false).fetch_one(tx.connection()).await?
         }
     };
-    if matching > COUNTED && !matches!(words, Words::Few(_)) {
-        let mut statement = walk(tx, query, &words, wanted);
-        keys = statement.build_query_scalar().persistent(false).fetch_all(tx.connection()).await?;
+    if matching > COUNTED && !matches!(words, Words::Few { .. }) {
+        let statement = walk(tx, query, &words, wanted);
+        keys = fetch_keys(tx, statement).await?;
+        if keys.len() <= most && query.page == Page::First {
+            matching = i64::try_from(keys.len()).unwrap_or(i64::MAX);
+        }
     }
     let more = keys.len() > most;
     keys.truncate(most);
@@ -123,24 +133,49 @@ async fn terms_of(tx: &mut TenantTx, query: &KeyQuery) -> sqlx::Result<Vec<Term>
     Ok(terms)
 }
 
+/// Looks each term up by itself: the keys of a rare one are few whatever the others are. Of common ones that are not very
+/// common the keys in common are counted out too; the rest is asked of each key that is met.
 async fn look_up(tx: &mut TenantTx, terms: Vec<Term>) -> sqlx::Result<Words> {
     if terms.is_empty() {
         return Ok(Words::None);
     }
-    let mut statement = having_all(tx, &terms);
-    let mut keys: Vec<Uuid> =
-        statement.build_query_scalar().persistent(false).fetch_all(tx.connection()).await?;
-    if i64::try_from(keys.len()).is_ok_and(|found| found > FEW) {
-        return Ok(Words::Many(terms));
+    let mut few: Option<BTreeSet<Uuid>> = None;
+    let mut common = Vec::new();
+    for term in terms {
+        let keys = having_all(tx, slice::from_ref(&term), FEW + 1);
+        let keys = fetch_keys(tx, keys).await?;
+        if is_more(keys.len(), FEW) {
+            common.push(term);
+            continue;
+        }
+        few = Some(match few {
+            Some(before) => keys.into_iter().filter(|key| before.contains(key)).collect(),
+            None => keys.into_iter().collect(),
+        });
     }
-    // A word may begin several of a key's.
-    keys.sort_unstable();
-    keys.dedup();
-    Ok(Words::Few(keys))
+    if few.is_none() && common.len() > 1 && widest(tx, &common).await? <= WIDE {
+        let keys = having_all(tx, &common, FEW + 1);
+        let keys = fetch_keys(tx, keys).await?;
+        if !is_more(keys.len(), FEW) {
+            return Ok(Words::Few { keys, and: Vec::new() });
+        }
+    }
+    Ok(match few {
+        Some(keys) => Words::Few { keys: keys.into_iter().collect(), and: common },
+        None => Words::Many(common),
+    })
 }
 
-/// The statement that gives the keys that have all of some terms, at most [`FEW`] + 1.
-fn having_all(tx: &TenantTx, terms: &[Term]) -> QueryBuilder<Postgres> {
+fn is_more(found: usize, most: i64) -> bool {
+    i64::try_from(found).is_ok_and(|found| found > most)
+}
+
+async fn fetch_keys(tx: &mut TenantTx, mut keys: QueryBuilder<Postgres>) -> sqlx::Result<Vec<Uuid>> {
+    keys.build_query_scalar().persistent(false).fetch_all(tx.connection()).await
+}
+
+/// The statement that gives at most `most` keys that have all of some terms; of one term a key may come twice.
+fn having_all(tx: &TenantTx, terms: &[Term], most: i64) -> QueryBuilder<Postgres> {
     let mut sql = QueryBuilder::new("SELECT key_id FROM (");
     for (n, term) in terms.iter().enumerate() {
         sql.push(if n == 0 { "" } else { " INTERSECT " });
@@ -150,20 +185,40 @@ fn having_all(tx: &TenantTx, terms: &[Term]) -> QueryBuilder<Postgres> {
             .push(" AND term < ")
             .push_bind(term.to.clone());
     }
-    sql.push(") AS found LIMIT ").push_bind(FEW + 1);
+    sql.push(") AS found LIMIT ").push_bind(most);
     sql
+}
+
+/// How often the most common of some terms is there, counted up to [`WIDE`] + 1.
+async fn widest(tx: &mut TenantTx, terms: &[Term]) -> sqlx::Result<i64> {
+    let account = tx.account();
+    let mut widest = 0;
+    for term in terms {
+        let found = sqlx::query_scalar!(
+            r#"SELECT count(*) AS "found!" FROM (SELECT FROM key_terms WHERE account_id = $1 AND term >= $2
+                                                 AND term < $3 LIMIT $4::bigint + 1) AS t"#,
+            account as AccountId,
+            term.from,
+            term.to,
+            WIDE,
+        )
+        .fetch_one(tx.connection())
+        .await?;
+        widest = widest.max(found);
+    }
+    Ok(widest)
 }
 
 /// The statement that gathers and counts the hits, and puts a page of them in order where there are few.
 fn gather(tx: &TenantTx, query: &KeyQuery, words: &Words, wanted: i64) -> QueryBuilder<Postgres> {
-    let most = if matches!(words, Words::Few(_)) { FEW } else { COUNTED };
+    let most = if matches!(words, Words::Few { .. }) { FEW } else { COUNTED };
     let mut sql = QueryBuilder::new("WITH hits AS MATERIALIZED (SELECT f.key_id, f.");
     sql.push(column(query.sort)).push(" AS place FROM key_facets f WHERE ");
     narrow(&mut sql, tx, query, words);
     if let Some(live) = live(query) {
         sql.push(" AND f.live = ").push_bind(live);
     }
-    if !matches!(words, Words::Few(_)) {
+    if !matches!(words, Words::Few { .. }) {
         // An order that an index has: without one, a planner that expects the first rows to be hits reads the table.
         sql.push(" ORDER BY f.account_id, f.live, f.created_at");
     }
@@ -252,8 +307,9 @@ fn narrow(sql: &mut QueryBuilder<Postgres>, tx: &TenantTx, query: &KeyQuery, wor
     sql.push("f.account_id = ").push_bind(account).push(condition(query.state));
     match words {
         Words::None => {}
-        Words::Few(keys) => {
+        Words::Few { keys, and } => {
             sql.push(" AND f.key_id = ANY (").push_bind(keys.clone()).push(")");
+            and.iter().for_each(|term| has_term(sql, account, term));
         }
         Words::Many(terms) => terms.iter().for_each(|term| has_term(sql, account, term)),
     }

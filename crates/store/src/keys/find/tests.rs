@@ -3,10 +3,7 @@
 mod plans;
 mod refreshed;
 
-use std::collections::BTreeSet;
-
 use domain::key::KeyStatus;
-use domain::key_query::Page;
 use domain::{GroupId, UserId};
 use sqlx::{Executor, PgPool};
 

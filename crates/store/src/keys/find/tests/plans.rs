@@ -113,7 +113,7 @@ async fn no_view_of_the_list_reads_a_table_whole(pool: PgPool) {
                 let terms = terms_of(&mut tx, &query).await.unwrap();
                 let mut statements = Vec::new();
                 if !terms.is_empty() {
-                    statements.push(having_all(&tx, &terms));
+                    statements.push(having_all(&tx, &terms, FEW + 1));
                     let many = Words::Many(terms_of(&mut tx, &query).await.unwrap());
                     statements.extend([gather(&tx, &query, &many, 51), walk(&tx, &query, &many, 51)]);
                 }
