@@ -66,7 +66,8 @@ impl Term {
     }
 
     fn exactly(term: String) -> Self {
-        let to = format!("{term}\0");
+        // No term holds a control character.
+        let to = format!("{term}\u{1}");
         Self { from: term, to }
     }
 }
