@@ -6,10 +6,10 @@ use super::*;
 
 /// Two accounts whose keys have a little of everything: what a planner decides by are tables too large to read whole.
 async fn fill(pool: &PgPool, small: TestAccount, large: TestAccount) {
+    let mut connection = pool.acquire().await.unwrap();
+    // As when a dump is restored: the triggers of 20 000 single rows would take minutes.
+    connection.execute("SET session_replication_role = replica").await.unwrap();
     for (account, number) in [(small, 3_000), (large, 17_000)] {
-        let mut connection = pool.acquire().await.unwrap();
-        // As when a dump is restored: the triggers of 20 000 single rows would take half a minute.
-        connection.execute("SET session_replication_role = replica").await.unwrap();
         sqlx::query!(
             "INSERT INTO api_keys (id, account_id, group_id, name, note, created_by, created_at, status, environment,
                                    expires_at, models, permissions, requests_per_minute)
@@ -28,9 +28,8 @@ async fn fill(pool: &PgPool, small: TestAccount, large: TestAccount) {
         .execute(&mut *connection)
         .await
         .unwrap();
-        connection.execute("SET session_replication_role = origin").await.unwrap();
     }
-    pool.execute(
+    connection.execute(
         "INSERT INTO key_secrets (id, account_id, key_id, public_id, digest, pepper_version, prefix, last4, form_id)
          SELECT gen_random_uuid(), account_id, id, substr(md5(id::text), 1, 12), sha256(id::text::bytea), 1, 'sk-lk-',
                 right(md5(id::text), 4), gen_random_uuid() FROM api_keys;
@@ -38,6 +37,7 @@ async fn fill(pool: &PgPool, small: TestAccount, large: TestAccount) {
          SELECT list_all_keys();
          UPDATE key_facets SET last_used_at = created_at + interval '1 hour', share_used = 1000 * random()
          WHERE random() < 0.5;
+         SET session_replication_role = origin;
          ANALYZE;",
     )
     .await
