@@ -61,68 +61,6 @@ pub struct KeyRow {
     pub row_version: i64,
 }
 
-/// Which keys the list shows: the `status` parameter of the address.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum KeyFilter {
-    /// Enabled and disabled ones.
-    #[default]
-    Active,
-    /// Revoked ones.
-    Revoked,
-    /// All.
-    All,
-}
-
-impl KeyFilter {
-    /// Reads the address's `status` parameter; what it does not know is the default.
-    #[must_use]
-    pub fn parse(text: &str) -> Self {
-        match text {
-            "revoked" => Self::Revoked,
-            "all" => Self::All,
-            _ => Self::Active,
-        }
-    }
-
-    /// The value of the address's `status` parameter.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Revoked => "revoked",
-            Self::All => "all",
-        }
-    }
-}
-
-/// What `/a/{slug}/keys` shows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeysView {
-    /// The account and the viewer.
-    pub account: AccountView,
-    /// The keys, newest first.
-    pub rows: Vec<KeyRow>,
-    /// The filter in force.
-    pub filter: KeyFilter,
-    /// How many keys are enabled or disabled: `3`, or `1 000+`.
-    pub active_count: String,
-    /// How many are revoked.
-    pub revoked_count: String,
-    /// Whether the account has any key at all; if not, the page teaches.
-    pub any_keys: bool,
-    /// Where clients send requests, with `/v1`: `http://localhost:8080/v1`.
-    pub gateway_url: String,
-    /// Gateways heard in the last 30 seconds; 0 is worth a banner.
-    pub live_gateways: u32,
-    /// A model to try a key with; `None` while the operator has set up none, and where there are keys already.
-    pub example_model: Option<String>,
-    /// The address of the next page, if there are more keys.
-    pub next_page: Option<String>,
-    /// What the last post led to.
-    pub flash: Flash,
-}
-
 /// What the answer to `POST /a/{slug}/keys` shows. The only wire type that can hold a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CreatedKeyView {
@@ -199,12 +137,6 @@ pub struct KeyChange {
     pub notice: String,
     /// Where a plain form post goes next; empty is the page it came from.
     pub next: String,
-}
-
-/// The list. `after` is the keyset cursor of a `next_page` address, or empty.
-#[server]
-pub async fn load_keys(slug: String, filter: KeyFilter, after: String) -> Result<KeysView, AppError> {
-    super::server::load_keys(slug, filter, after).await
 }
 
 /// The question before revoking.

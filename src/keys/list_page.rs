@@ -1,11 +1,12 @@
 //! `/a/{slug}/keys`: the list, and what it shows when there is nothing to list.
 
 use leptos::prelude::*;
-use leptos_router::hooks::{use_params_map, use_query_map};
+use leptos_router::hooks::{use_location, use_params_map};
 
+use super::find_bar::FindBar;
 use super::key_table::KeyTable;
 use super::revoke_dialog::RevokeDialog;
-use super::{KeyFilter, KeysView, load_keys, quick_start};
+use super::{FinderView, KeysView, PagerView, load_keys, quick_start};
 use crate::page::{PageTitle, loaded};
 use crate::ui::{ButtonLook, Frame, Icon, IconName, LinkButton, Note, PageHead, Snippets, Tone};
 
@@ -13,10 +14,8 @@ use crate::ui::{ButtonLook, Frame, Icon, IconName, LinkButton, Note, PageHead, S
 #[component]
 pub fn KeyListPage() -> impl IntoView {
     let slug = use_params_map().read_untracked().get("slug").unwrap_or_default();
-    let query = use_query_map().read_untracked().clone();
-    let filter = KeyFilter::parse(&query.get("status").unwrap_or_default());
-    let after = query.get("after").unwrap_or_default();
-    loaded(load_keys(slug, filter, after), |view| view! { <KeyList view /> })
+    let query = use_location().search.get_untracked();
+    loaded(load_keys(slug, query), |view| view! { <KeyList view /> })
 }
 
 #[component]
@@ -40,6 +39,7 @@ fn KeyList(view: KeysView) -> impl IntoView {
                     })}
             </PageHead>
             {refused.map(|text| view! { <Note tone=Tone::Bad>{text}</Note> })}
+            {view.found.clone().map(|text| view! { <Note tone=Tone::Info>{text}</Note> })}
             <Keys view />
         </Frame>
     }
@@ -50,59 +50,54 @@ fn Keys(view: KeysView) -> impl IntoView {
     if !view.any_keys {
         return view! { <NoKeysYet view /> }.into_any();
     }
-    let KeysView { account, rows, filter, active_count, revoked_count, next_page, .. } = view;
+    let KeysView { account, rows, finder, heads, columns, compact, pager, count_text, .. } = view;
     let (slug, may_edit) = (account.slug, account.may_edit);
     let list = if rows.is_empty() {
-        view! { <NoMatch slug=slug.clone() filter /> }.into_any()
+        view! { <NoMatch slug=slug.clone() finder=finder.clone() /> }.into_any()
     } else {
-        view! { <KeyTable slug=slug.clone() may_edit rows /> }.into_any()
+        view! { <KeyTable slug=slug.clone() may_edit rows heads compact /> }.into_any()
     };
     view! {
-        <Filters slug=slug.clone() filter active_count revoked_count />
+        <FindBar slug=slug.clone() finder columns compact count_text />
         {list}
-        {next_page
-            .map(|href| {
-                view! {
-                    <nav class="pager" aria-label="Pages">
-                        <LinkButton href>"Older keys"</LinkButton>
-                    </nav>
-                }
-            })}
+        <Pager pager />
         {may_edit.then(|| view! { <RevokeDialog slug /> })}
     }
     .into_any()
 }
 
 #[component]
-fn Filters(slug: String, filter: KeyFilter, active_count: String, revoked_count: String) -> impl IntoView {
-    let link = move |to: KeyFilter, label: &'static str, count: Option<String>| {
-        view! {
-            <a
-                class="filter"
-                href=format!("/a/{slug}/keys?status={}", to.as_str())
-                aria-current=(to == filter).then_some("page")
-            >
-                {label}
-                {count.map(|count| view! { <span class="filter-count number">{count}</span> })}
-            </a>
-        }
+fn Pager(pager: PagerView) -> impl IntoView {
+    let link = |href: Option<String>, label: &'static str| {
+        href.map(|href| view! { <LinkButton href>{label}</LinkButton> })
     };
-    view! {
-        <nav class="filters" aria-label="Filter by status">
-            {link(KeyFilter::Active, "Active", Some(active_count))}
-            {link(KeyFilter::Revoked, "Revoked", Some(revoked_count))}
-            {link(KeyFilter::All, "All", None)}
-        </nav>
-    }
+    let any = pager != PagerView::default();
+    any.then(|| {
+        view! {
+            <nav class="pager" aria-label="Pages">
+                {link(pager.first, "First")}
+                {link(pager.previous, "Previous")}
+                {link(pager.next, "Next")}
+                {link(pager.last, "Last")}
+            </nav>
+        }
+    })
 }
 
-/// The account has keys, the filter shows none of them.
+/// The account has keys, the list as it is asked for shows none of them.
 #[component]
-fn NoMatch(slug: String, filter: KeyFilter) -> impl IntoView {
-    let (title, words) = match filter {
-        KeyFilter::Active => ("No active keys", "Every key of this account is revoked."),
-        KeyFilter::Revoked => ("No revoked keys", "Keys you revoke are kept here with their usage."),
-        KeyFilter::All => ("No more keys", "This page lies behind the last key."),
+fn NoMatch(slug: String, finder: FinderView) -> impl IntoView {
+    let searched = Some(finder.search).filter(|search| !search.is_empty());
+    let filters: Vec<String> = finder.active.into_iter().map(|(says, _)| says).collect();
+    let title = match searched {
+        Some(search) => format!("No key matches “{search}”"),
+        None => "No key matches".to_owned(),
+    };
+    let words = if filters.is_empty() {
+        "The words must begin words of a key’s name or note, or be its public id or its last four characters."
+            .to_owned()
+    } else {
+        format!("Filtered by {}.", filters.join(", "))
     };
     view! {
         <div class="panel empty-small">

@@ -1,10 +1,13 @@
 //! API keys, on the server: what the pages show, and the changes a member makes.
 
 mod check;
+mod columns;
 mod create;
 mod delete;
 mod edit;
 mod form;
+mod list;
+mod list_forms;
 mod page;
 mod rows;
 mod secret;
@@ -14,72 +17,33 @@ use std::time::Instant;
 use domain::KeyId;
 use domain::key::KeyStatus;
 use serde_json::json;
+use store::TenantTx;
 use store::audit::{self, Action, Event};
 use store::keys::{self, StatusChange};
-use store::{TenantTx, gateways, models};
 
-use super::{KeyChange, KeyFilter, KeyFormOf, KeyFormView, KeysView, Receipt, RevokeView};
+use super::{KeyChange, KeyFormOf, KeyFormView, Receipt, RevokeView};
 use crate::error::AppError;
 use crate::server::forms::Posted;
 use crate::server::receipt;
 use crate::server::session::Role;
-use crate::server::{Failure, Member, respond_as, text};
+use crate::server::{Failure, Member, respond_as};
 
 pub use create::create;
 pub(in crate::keys) use delete::{delete_key, load_delete};
 pub use edit::edit;
 pub(in crate::keys) use edit::load_edit_key;
+pub(in crate::keys) use list::load_keys;
+pub use list_forms::{change_views, choose_columns, find_keys};
 pub(in crate::keys) use page::load_key;
 pub use rows::account_view;
 pub use secret::replace_secret;
 pub(in crate::keys) use secret::{end_rotation, load_rotate, undo_rotation};
 
 use form::Offers;
-use rows::{cursor, key_row, parse_cursor, show};
+use rows::key_row;
 
 /// Who may create, switch and revoke keys, or stronger.
 pub(super) const MAY_EDIT: Role = Role::Developer;
-const PAGE: usize = 50;
-/// Counts above this are told as `1 000+`.
-const COUNTED: i64 = 1_000;
-
-pub(super) async fn load_keys(slug: String, filter: KeyFilter, after: String) -> Result<KeysView, AppError> {
-    respond_as("load_keys", slug, Role::Viewer, async move |member| {
-        let pool = &member.visit.state.pool;
-        let mut tx = TenantTx::begin(pool, member.membership.account_id).await?;
-        let most = i64::try_from(PAGE).unwrap_or(i64::MAX);
-        let mut page = keys::list(&mut tx, show(filter), parse_cursor(&after), most + 1).await?;
-        let counts = keys::count(&mut tx, COUNTED).await?;
-        tx.commit().await?;
-        let live = gateways::list_live(pool, receipt::SILENT_AFTER_SECONDS).await?;
-        let any_keys = counts.live + counts.revoked > 0;
-        // Only the page that teaches shows one.
-        let example_model = if any_keys { None } else { models::find_example(pool).await? };
-        let more = page.len() > PAGE;
-        page.truncate(PAGE);
-        let next_page = page.last().filter(|_| more).map(|last| {
-            format!("/a/{}/keys?status={}&after={}", member.membership.slug, filter.as_str(), cursor(last))
-        });
-        Ok(KeysView {
-            account: account_view(&member),
-            rows: page.iter().map(key_row).collect(),
-            filter,
-            active_count: count_text(counts.live),
-            revoked_count: count_text(counts.revoked),
-            any_keys,
-            gateway_url: member.visit.state.config.gateway_base_url(),
-            live_gateways: u32::try_from(live.len()).unwrap_or(u32::MAX),
-            example_model,
-            next_page,
-            flash: member.visit.take_flash(),
-        })
-    })
-    .await
-}
-
-fn count_text(count: i64) -> String {
-    if count > COUNTED { format!("{}+", text::count(COUNTED)) } else { text::count(count) }
-}
 
 pub(super) async fn load_new_key(slug: String) -> Result<KeyFormView, AppError> {
     respond_as("load_new_key", slug, MAY_EDIT, async move |member| {

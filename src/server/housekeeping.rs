@@ -1,4 +1,5 @@
-//! Once at start and then every hour, the database deletes what only grows. Which rows those are is its own to say.
+//! Once at start and then every hour, the database deletes what only grows; every half minute it brings into the list of
+//! keys what has moved by itself. Which rows those are is its own to say.
 
 use std::time::Duration;
 
@@ -11,10 +12,39 @@ const EVERY: Duration = Duration::from_hours(1);
 /// Consoles that start together do not come together.
 const FIRST_WITHIN: Duration = Duration::from_secs(5);
 const SPREAD: Duration = Duration::from_mins(5);
+/// As far as the order and the filters of the list of keys may be behind.
+const REFRESH_EVERY: Duration = Duration::from_secs(30);
 
 /// Runs until dropped. The database is there.
 pub async fn run(pool: &PgPool) {
     sleep(some_of(FIRST_WITHIN)).await;
+    tokio::join!(keep_tidy(pool), keep_list(pool));
+}
+
+async fn keep_list(pool: &PgPool) {
+    loop {
+        match refresh_list(pool).await {
+            Ok(0) => {}
+            Ok(rows) => tracing::debug!(rows, "brought the list of keys up to date"),
+            Err(error) => {
+                tracing::warn!(%error, "the list of keys could not be brought up to date; soon again");
+            }
+        }
+        sleep(REFRESH_EVERY).await;
+    }
+}
+
+async fn refresh_list(pool: &PgPool) -> Result<i64, StoreError> {
+    let mut rows = 0;
+    loop {
+        match housekeeping::refresh_key_list(pool).await? {
+            0 => return Ok(rows),
+            moved => rows += moved,
+        }
+    }
+}
+
+async fn keep_tidy(pool: &PgPool) {
     loop {
         match tidy_up(pool).await {
             Ok(0) => {}

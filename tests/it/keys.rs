@@ -282,6 +282,8 @@ async fn a_row_shows_requests_exact_cost_and_last_use(pool: PgPool) {
     let (mut browser, slug) = console.signed_in(ADA).await;
     create_key(&mut browser, &slug, "build-bot").await;
     assert!(browser.get("/a/ada/keys").await.text().contains("Never"));
+    let columns = [("column", "requests"), ("column", "cost"), ("column", "used")];
+    browser.post("/a/ada/keys/columns", &columns).await;
     console
         .sql("UPDATE key_stats SET requests = 1204, cost_nano = 184000, last_used_at = now() - interval '2 minutes'")
         .await;
@@ -301,6 +303,8 @@ async fn a_long_list_comes_in_pages(pool: PgPool) {
     assert!(first.text().contains("key number 50") && !first.text().contains("key number 00"));
     let at = first.body.find("after=").unwrap();
     let cursor: String = first.body[at + 6..].chars().take_while(|c| !matches!(c, '"' | '&')).collect();
-    let second = browser.get(&format!("/a/ada/keys?status=active&after={cursor}")).await;
+    let second = browser.get(&format!("/a/ada/keys?after={cursor}")).await;
     assert!(second.text().contains("key number 00") && !second.text().contains("key number 01"));
+    let last = browser.get("/a/ada/keys?page=last").await;
+    assert!(last.text().contains("key number 49") && !last.text().contains("key number 50"));
 }

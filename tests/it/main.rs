@@ -10,6 +10,7 @@ mod edit;
 mod guard;
 mod key_page;
 mod keys;
+mod list;
 mod mail;
 mod operator;
 mod safety;

@@ -44,26 +44,66 @@ impl KeyStatus {
     }
 }
 
-/// The status together with what the clock says.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What is known of a key beside its status.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Signs {
+    /// When it ends; `None` is never.
+    pub expires_at: Option<OffsetDateTime>,
+    /// How much of its fullest limit is used, per mille.
+    pub share_used: i16,
+    /// How much of the last 24 hours' requests was refused, per mille.
+    pub share_refused: i16,
+    /// It was refused for its rate lately.
+    pub rate_limited: bool,
+}
+
+impl Signs {
+    /// From here on, in per mille of a limit, a key is near it.
+    pub const NEAR_LIMIT: i16 = 800;
+    /// From here on, in per mille of its requests, a key is rejecting.
+    pub const REJECTING: i16 = 100;
+    /// So long before its end a key is expiring.
+    pub const EXPIRING: time::Duration = time::Duration::DAY;
+}
+
+/// The status together with what the clock and the counters say: the gravest that is true. Ordered by gravity; the
+/// numbers are those of `key_state` in the database.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[repr(i16)]
 pub enum KeyState {
     /// Enabled and usable.
-    Operational,
-    /// Switched off.
-    Disabled,
+    Operational = 0,
+    /// Ends within 24 hours.
+    Expiring = 1,
+    /// More than four fifths of a limit are used.
+    NearLimit = 2,
+    /// Refused lately for its rate.
+    RateLimited = 3,
+    /// More than a tenth of its requests were refused.
+    Rejecting = 4,
+    /// A limit is used up.
+    Exhausted = 5,
     /// Past its expiry.
-    Expired,
+    Expired = 6,
+    /// Switched off.
+    Disabled = 7,
     /// Revoked (or deleted).
-    Revoked,
+    Revoked = 8,
 }
 
 impl KeyState {
-    /// The state of a key with `status` and `expires_at` at the moment `now`.
-    pub fn of(status: KeyStatus, expires_at: Option<OffsetDateTime>, now: OffsetDateTime) -> Self {
+    /// The state of a key with `status` and `signs` at the moment `now`.
+    pub fn of(status: KeyStatus, signs: Signs, now: OffsetDateTime) -> Self {
+        let ends_by = |moment: OffsetDateTime| signs.expires_at.is_some_and(|end| end <= moment);
         match status {
             KeyStatus::Revoked | KeyStatus::Deleted => Self::Revoked,
             KeyStatus::Disabled => Self::Disabled,
-            KeyStatus::Enabled if expires_at.is_some_and(|end| end <= now) => Self::Expired,
+            KeyStatus::Enabled if ends_by(now) => Self::Expired,
+            KeyStatus::Enabled if signs.share_used >= 1_000 => Self::Exhausted,
+            KeyStatus::Enabled if signs.share_refused > Signs::REJECTING => Self::Rejecting,
+            KeyStatus::Enabled if signs.rate_limited => Self::RateLimited,
+            KeyStatus::Enabled if signs.share_used > Signs::NEAR_LIMIT => Self::NearLimit,
+            KeyStatus::Enabled if ends_by(now.saturating_add(Signs::EXPIRING)) => Self::Expiring,
             KeyStatus::Enabled => Self::Operational,
         }
     }
@@ -72,8 +112,13 @@ impl KeyState {
     pub const fn words(self) -> &'static str {
         match self {
             Self::Operational => "Operational",
-            Self::Disabled => "Disabled",
+            Self::Expiring => "Expiring soon",
+            Self::NearLimit => "Near limit",
+            Self::RateLimited => "Rate limited",
+            Self::Rejecting => "Rejecting",
+            Self::Exhausted => "Exhausted",
             Self::Expired => "Expired",
+            Self::Disabled => "Disabled",
             Self::Revoked => "Revoked",
         }
     }
@@ -217,9 +262,28 @@ mod tests {
     #[test]
     fn a_key_expires_at_its_instant() {
         let end = datetime!(2026-11-21 12:00 UTC);
-        let second = time::Duration::SECOND;
-        assert_eq!(KeyState::of(KeyStatus::Enabled, Some(end), end - second), KeyState::Operational);
-        assert_eq!(KeyState::of(KeyStatus::Enabled, Some(end), end), KeyState::Expired);
-        assert_eq!(KeyState::of(KeyStatus::Disabled, Some(end), end), KeyState::Disabled);
+        let of = |status, now| KeyState::of(status, Signs { expires_at: Some(end), ..Signs::default() }, now);
+        let (second, day) = (time::Duration::SECOND, time::Duration::DAY);
+        assert_eq!(of(KeyStatus::Enabled, end - day - second), KeyState::Operational);
+        assert_eq!(of(KeyStatus::Enabled, end - day), KeyState::Expiring);
+        assert_eq!(of(KeyStatus::Enabled, end - second), KeyState::Expiring);
+        assert_eq!(of(KeyStatus::Enabled, end), KeyState::Expired);
+        assert_eq!(of(KeyStatus::Disabled, end), KeyState::Disabled);
+    }
+
+    #[test]
+    fn the_gravest_state_is_shown() {
+        let now = datetime!(2026-11-21 12:00 UTC);
+        let all = Signs { expires_at: Some(now), share_used: 1_000, share_refused: 101, rate_limited: true };
+        let of = |signs| KeyState::of(KeyStatus::Enabled, signs, now);
+        assert_eq!(of(all), KeyState::Expired);
+        let soon = Signs { expires_at: Some(now + time::Duration::HOUR), ..all };
+        assert_eq!(of(soon), KeyState::Exhausted);
+        assert_eq!(of(Signs { share_used: 999, ..soon }), KeyState::Rejecting);
+        assert_eq!(of(Signs { share_used: 999, share_refused: 100, ..soon }), KeyState::RateLimited);
+        let near = Signs { share_used: 801, share_refused: 100, rate_limited: false, ..soon };
+        assert_eq!(of(near), KeyState::NearLimit);
+        assert_eq!(of(Signs { share_used: 800, ..near }), KeyState::Expiring);
+        assert!(KeyState::Revoked > KeyState::Expired && KeyState::Expiring > KeyState::Operational);
     }
 }

@@ -15,6 +15,7 @@ pub mod dollars;
 pub mod email;
 pub mod ids;
 pub mod key;
+pub mod key_query;
 pub mod limit;
 pub mod money;
 pub mod own_route;

@@ -1,5 +1,5 @@
 //! Deleting what only grows: old sign-in codes, policy changes and refusals, gateways that are gone, windows of limits
-//! that are long over.
+//! that are long over. Besides, bringing the list of keys up to date.
 //!
 //! What is old is the database's to say, by its own clock; see the migration.
 
@@ -14,6 +14,12 @@ pub async fn tidy_up(db: impl PgExecutor<'_>) -> sqlx::Result<i64> {
     sqlx::query_scalar!(r#"SELECT tidy_up($1) + tidy_up_refusals($1) + tidy_up_windows($1) AS "gone!""#, BITE)
         .fetch_one(db)
         .await
+}
+
+/// Brings what moves by itself into the list of keys, and returns how many rows moved; 0 when it has caught up, or while
+/// another console is at it. See the migration for why the ledger does not do this itself.
+pub async fn refresh_key_list(db: impl PgExecutor<'_>) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(r#"SELECT refresh_key_facets($1) AS "moved!""#, BITE).fetch_one(db).await
 }
 
 #[cfg(test)]

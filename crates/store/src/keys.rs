@@ -11,9 +11,16 @@ use uuid::Uuid;
 
 use crate::TenantTx;
 
+mod find;
+mod listed;
 mod secrets;
 mod setup;
 
+pub use find::{COUNTED, Hits, Tally, find_page, tally};
+pub use listed::{
+    Choices, Consumed, ListedKey, Owner, find_by_digest, find_by_public_id, find_listed, list_by_ids,
+    list_choices,
+};
 pub use secrets::{
     LiveSecret, ReplaceError, RotationChange, end_rotation, list_secrets, replace_secret, undo_rotation,
 };
@@ -210,81 +217,6 @@ macro_rules! query_keys {
             $($argument),+
         )
     };
-}
-
-/// Which keys a list shows.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Show {
-    /// Enabled and disabled ones.
-    Live,
-    /// Revoked ones.
-    Revoked,
-    /// Both.
-    All,
-}
-
-impl Show {
-    fn statuses(self) -> Vec<String> {
-        let statuses: &[KeyStatus] = match self {
-            Self::Live => &[KeyStatus::Enabled, KeyStatus::Disabled],
-            Self::Revoked => &[KeyStatus::Revoked],
-            Self::All => &[KeyStatus::Enabled, KeyStatus::Disabled, KeyStatus::Revoked],
-        };
-        statuses.iter().map(|status| status.as_str().to_owned()).collect()
-    }
-}
-
-/// Where a page of the list begins: after this key (exclusive), newest first.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct After {
-    /// When that key was made.
-    pub created_at: OffsetDateTime,
-    /// Its id.
-    pub id: KeyId,
-}
-
-/// One page of keys, newest first, at most `most`.
-pub async fn list(tx: &mut TenantTx, show: Show, after: Option<After>, most: i64) -> sqlx::Result<Vec<Key>> {
-    let account = tx.account();
-    query_keys!(
-        "k.status = ANY($2)
-             AND ($3::timestamptz IS NULL OR (k.created_at, k.id) < ($3, $4))
-           ORDER BY k.created_at DESC, k.id DESC
-           LIMIT $5",
-        account as AccountId,
-        &show.statuses(),
-        after.map(|after| after.created_at),
-        after.map(|after| after.id.0),
-        most,
-    )
-    .fetch_all(tx.connection())
-    .await
-}
-
-/// How many keys there are of each kind.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Counts {
-    /// Enabled and disabled ones.
-    pub live: i64,
-    /// Revoked ones.
-    pub revoked: i64,
-}
-
-/// Counts the account's keys, each kind up to `most` + 1: beyond that a list says "1 000+".
-pub async fn count(tx: &mut TenantTx, most: i64) -> sqlx::Result<Counts> {
-    let account = tx.account();
-    sqlx::query_as!(
-        Counts,
-        r#"SELECT
-             (SELECT count(*) FROM (SELECT FROM api_keys WHERE account_id = $1 AND status IN ('enabled', 'disabled')
-                                    LIMIT $2::bigint + 1) AS found) AS "live!",
-             (SELECT count(*) FROM (SELECT FROM api_keys WHERE account_id = $1 AND status = 'revoked'
-                                    LIMIT $2::bigint + 1) AS found) AS "revoked!""#,
-        account as AccountId,
-        most,
-    )
-    .fetch_one(tx.connection())
-    .await
 }
 
 /// One key, unless it is deleted or another account's.

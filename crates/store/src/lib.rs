@@ -18,6 +18,7 @@ pub mod operator;
 pub mod own_routes;
 pub mod policy;
 pub mod refusals;
+pub mod saved_views;
 pub mod sessions;
 pub mod shares;
 pub mod sign_in;

@@ -1,14 +1,16 @@
 //! From the store's rows to what the pages show.
 
-use domain::KeyId;
-use domain::key::KeyState;
+use domain::credits::CreditRate;
+use domain::key::{KeyState, KeyStatus, Signs};
+use domain::limit::Measure;
+use domain::money::NanoUsd;
 use domain::secret::mask;
 use store::accounts::BillingMode;
-use store::keys::{After, Key, Show};
+use store::keys::{Consumed, Key, ListedKey, Owner};
 use time::OffsetDateTime;
 
 use super::MAY_EDIT;
-use crate::keys::{AccountView, KeyFilter, KeyRow};
+use crate::keys::{AccountView, KeyRow, LimitView, ListRow, Restriction, StateLook};
 use crate::server::session::Role;
 use crate::server::{Member, text};
 
@@ -36,7 +38,7 @@ pub fn account_view(member: &Member) -> AccountView {
 
 /// One row of the list.
 pub(super) fn key_row(key: &Key) -> KeyRow {
-    let state = KeyState::of(key.status, key.expires_at, key.now);
+    let state = KeyState::of(key.status, Signs { expires_at: key.expires_at, ..Signs::default() }, key.now);
     KeyRow {
         id: key.id.to_string(),
         name: key.name.clone(),
@@ -55,36 +57,85 @@ pub(super) fn key_row(key: &Key) -> KeyRow {
     }
 }
 
-pub(super) const fn show(filter: KeyFilter) -> Show {
-    match filter {
-        KeyFilter::Active => Show::Live,
-        KeyFilter::Revoked => Show::Revoked,
-        KeyFilter::All => Show::All,
+/// One row of the list with everything its columns can show.
+pub(super) fn list_row(row: &ListedKey, credits: CreditRate) -> ListRow {
+    let (key, now) = (&row.key, row.key.now);
+    let state = KeyState::of(key.status, row.signs, now);
+    ListRow {
+        key: KeyRow { state_text: state.words().to_owned(), ..key_row(key) },
+        look: look(state),
+        note: row.note.clone(),
+        environment: row.environment.clone(),
+        group: row.group.clone(),
+        limits: row.limits.iter().map(|limit| limit_view(limit, credits, now)).collect(),
+        rate: row.requests_per_minute.map(|rate| format!("{}/min", text::count(rate.into()))),
+        models: restriction(row.models.as_deref(), "Unlimited"),
+        permissions: restriction(row.permissions.as_deref(), "All"),
+        addresses: restriction(row.addresses.as_deref(), "Unlimited"),
+        maker: row.maker.clone(),
+        last_address: row.last_address.map(|network| network.addr().to_string()),
+        expires_iso: key.expires_at.map(text::iso),
+        expires_text: key.expires_at.map_or_else(|| "Never expires".to_owned(), |at| ending(at, now)),
     }
 }
 
-/// Where the next page begins, as a text without characters that an address would escape.
-pub(super) fn cursor(last: &Key) -> String {
-    format!("{}.{}", last.created_at.unix_timestamp_nanos(), last.id)
+/// `in 12 days`, or `3 h ago`.
+fn ending(at: OffsetDateTime, now: OffsetDateTime) -> String {
+    if at > now { format!("in {}", text::span((at - now).whole_seconds())) } else { text::ago(at, now) }
 }
 
-/// Reads what [`cursor`] wrote; anything else is the first page.
-pub(super) fn parse_cursor(text: &str) -> Option<After> {
-    let (nanoseconds, id) = text.split_once('.')?;
-    let created_at = OffsetDateTime::from_unix_timestamp_nanos(nanoseconds.parse().ok()?).ok()?;
-    Some(After { created_at, id: id.parse::<KeyId>().ok()? })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cursor_is_read_back_and_junk_is_the_first_page() {
-        let after = parse_cursor("1732176300123456000.01932f2a-0000-7000-8000-000000000001").unwrap();
-        assert_eq!(after.created_at.unix_timestamp_nanos(), 1_732_176_300_123_456_000);
-        for junk in ["", ".", "x.y", "1", "99999999999999999999999999999999999999.0", "1.not-an-id"] {
-            assert!(parse_cursor(junk).is_none(), "{junk}");
+const fn look(state: KeyState) -> StateLook {
+    match state {
+        KeyState::Operational => StateLook::Good,
+        KeyState::Expiring | KeyState::NearLimit | KeyState::RateLimited | KeyState::Rejecting => {
+            StateLook::Warn
         }
+        KeyState::Exhausted | KeyState::Expired | KeyState::Revoked => StateLook::Bad,
+        KeyState::Disabled => StateLook::Off,
+    }
+}
+
+/// How many entries there are, or the one there is; none is a list that lets nothing pass.
+fn restriction<T: ToString>(entries: Option<&[T]>, unlimited: &str) -> Restriction {
+    let Some(entries) = entries else { return Restriction { text: unlimited.to_owned(), list: Vec::new() } };
+    let list: Vec<String> = entries.iter().map(ToString::to_string).collect();
+    match list.as_slice() {
+        [] => Restriction { text: "None".to_owned(), list },
+        [one] => Restriction { text: one.clone(), list: Vec::new() },
+        several => Restriction { text: several.len().to_string(), list },
+    }
+}
+
+fn limit_view(limit: &Consumed, credits: CreditRate, now: OffsetDateTime) -> LimitView {
+    let left = (limit.amount - limit.spent).max(0);
+    let of = |left: String, amount: String, unit: &str| format!("{left} of {amount}{unit} left");
+    let (name, words, equivalent) = match limit.measure {
+        Measure::Cost => {
+            let in_credits = |amount| text::count(credits.credits(NanoUsd(amount)));
+            let money = format!("{} of {}", NanoUsd(left), NanoUsd(limit.amount));
+            ("Cost", of(in_credits(left), in_credits(limit.amount), " credits"), Some(money))
+        }
+        Measure::Tokens => ("Tokens", of(text::count(left), text::count(limit.amount), " tokens"), None),
+    };
+    LimitView {
+        name: name.to_owned(),
+        text: words,
+        equivalent,
+        left: 1_000 - limit.share(),
+        reset: limit.ends_at.map(|at| format!("resets in {}", text::span((at - now).whole_seconds()))),
+    }
+}
+
+/// What became of a key whose secret was pasted.
+pub(super) fn owner_text(owner: &Owner) -> String {
+    let (name, at) = (&owner.name, text::date_time(owner.status_at));
+    match owner.status {
+        KeyStatus::Deleted => format!("This was {name}, deleted {at}."),
+        KeyStatus::Revoked => format!("This is {name}, revoked {at}."),
+        KeyStatus::Enabled | KeyStatus::Disabled if !owner.current => {
+            format!("This is an older secret of {name}, which is not accepted any more.")
+        }
+        KeyStatus::Disabled => format!("This is {name}, disabled {at}."),
+        KeyStatus::Enabled => format!("This is {name}."),
     }
 }
