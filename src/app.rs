@@ -8,7 +8,9 @@ use leptos_router::path;
 
 use crate::appearance::Theme;
 use crate::auth::{CodePage, LoginPage};
-use crate::keys::{EditKeyPage, KeysRoute, NewKeyPage, RevokeKeyPage};
+use crate::keys::{
+    DeleteKeyPage, EditKeyPage, KeyPage, KeysRoute, NewKeyPage, RevokeKeyPage, RotateKeyPage, SecretRoute,
+};
 use crate::operator::{
     ModelRoute, ModelsRoute, OperatorGatewaysPage, OperatorPage, PermissionRoute, PermissionsRoute,
     ReleasePage, UpstreamRoute, UpstreamsRoute,
@@ -51,6 +53,10 @@ pub fn App() -> impl IntoView {
                 <Route path=path!("/login/code") view=CodePage ssr=SsrMode::Async />
                 <Route path=path!("/a/:slug/keys") view=KeysRoute ssr=SsrMode::Async />
                 <Route path=path!("/a/:slug/keys/new") view=NewKeyPage ssr=SsrMode::Async />
+                <Route path=path!("/a/:slug/keys/:id") view=KeyPage ssr=SsrMode::Async />
+                <Route path=path!("/a/:slug/keys/:id/rotate") view=RotateKeyPage ssr=SsrMode::Async />
+                <Route path=path!("/a/:slug/keys/:id/secret") view=SecretRoute ssr=SsrMode::Async />
+                <Route path=path!("/a/:slug/keys/:id/delete") view=DeleteKeyPage ssr=SsrMode::Async />
                 <Route path=path!("/a/:slug/keys/:id/edit") view=EditKeyPage ssr=SsrMode::Async />
                 <Route path=path!("/a/:slug/keys/:id/revoke") view=RevokeKeyPage ssr=SsrMode::Async />
                 <Route path=path!("/operator") view=OperatorPage ssr=SsrMode::Async />

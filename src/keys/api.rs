@@ -5,7 +5,7 @@ pub use domain::key::KeyStatus;
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::KeyFormView;
+use super::{KeyFormView, RotateView};
 use crate::auth::Flash;
 use crate::error::AppError;
 
@@ -78,6 +78,19 @@ pub struct CreatedKeyView {
     pub receipt: Option<Receipt>,
     /// A model to try it with; `None` while the operator has set up none.
     pub example_model: Option<String>,
+    /// Of a key that had a secret before: what becomes of that.
+    pub older: Option<String>,
+}
+
+/// What became of `POST /a/{slug}/keys/{id}/secret`; given to the page by context.
+#[derive(Clone)]
+pub enum SecretOutcome {
+    /// The key has a new secret.
+    Replaced(Box<CreatedKeyView>),
+    /// The question is asked again.
+    Refused(Box<RotateView>),
+    /// There is nothing to show but the error.
+    Failed(AppError),
 }
 
 /// What became of `POST /a/{slug}/keys`; given to the page by context.

@@ -12,16 +12,19 @@ pub fn KeyCreatedPage(
     /// The key and, the first time, its secret.
     created: CreatedKeyView,
 ) -> impl IntoView {
-    let CreatedKeyView { account, name, secret, mask, gateway_url, receipt, example_model } = created;
+    let CreatedKeyView { account, name, secret, mask, gateway_url, receipt, example_model, older } = created;
     let keys = format!("/a/{}/keys", account.slug);
     let shown = match secret {
         Some(secret) => view! { <Secret secret gateway_url receipt example_model /> }.into_any(),
         None => view! { <ShownBefore mask /> }.into_any(),
     };
+    let title =
+        if older.is_some() { format!("The new secret of {name}") } else { format!("Your new key: {name}") };
     view! {
         <PageTitle text=format!("Your new key - {}", account.name) />
         <Frame account narrow=true theme_choice=false>
-            <PageHead title=format!("Your new key: {name}") />
+            <PageHead title />
+            {older.map(|words| view! { <p class="page-lead">{words}</p> })}
             {shown}
             <div class="form-actions form-end">
                 <LinkButton href=keys.clone() look=ButtonLook::Primary>

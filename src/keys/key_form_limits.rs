@@ -38,7 +38,6 @@ pub fn LimitFields(
                     label="Tokens"
                     placeholder="1000000"
                     inputmode="numeric"
-                    optional=true
                     maxlength=24
                     value=typed.tokens
                     error=error_of(&errors, "tokens")
@@ -73,7 +72,6 @@ pub fn LimitFields(
                     label="Requests per minute"
                     placeholder="60"
                     inputmode="numeric"
-                    optional=true
                     maxlength=12
                     value=typed.rate
                     error=error_of(&errors, "rate")
@@ -104,7 +102,6 @@ fn CostField(typed: KeyTyped, credits_per_dollar: String, error: Option<String>)
                         label="Amount"
                         placeholder="100"
                         inputmode="decimal"
-                        optional=true
                         maxlength=30
                         value=typed.cost
                         error

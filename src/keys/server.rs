@@ -3,11 +3,14 @@
 mod check;
 mod columns;
 mod create;
+mod delete;
 mod edit;
 mod form;
 mod list;
 mod list_forms;
+mod page;
 mod rows;
+mod secret;
 
 use std::time::Instant;
 
@@ -26,11 +29,15 @@ use crate::server::session::Role;
 use crate::server::{Failure, Member, respond_as};
 
 pub use create::create;
+pub(in crate::keys) use delete::{delete_key, load_delete};
 pub use edit::edit;
 pub(in crate::keys) use edit::load_edit_key;
 pub(in crate::keys) use list::load_keys;
 pub use list_forms::{change_views, choose_columns, find_keys};
+pub(in crate::keys) use page::load_key;
 pub use rows::account_view;
+pub use secret::replace_secret;
+pub(in crate::keys) use secret::{end_rotation, load_rotate, undo_rotation};
 
 use form::Offers;
 use rows::key_row;

@@ -8,6 +8,7 @@
 
 mod edit;
 mod guard;
+mod key_page;
 mod keys;
 mod list;
 mod mail;

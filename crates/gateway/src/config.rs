@@ -203,6 +203,9 @@ pub struct Limits {
     pub poll: Duration,
     /// Requests in memory whose usage is not in the database yet; more of them wait in the spool.
     pub unsettled: usize,
+    /// How long a part of a limit that no request has needed is held here. A key that is used again within this time asks
+    /// nobody; another gateway that needs it is given it at once.
+    pub idle_lease: Duration,
     /// How long a stop may take.
     pub drain: Duration,
 }
@@ -229,6 +232,7 @@ impl Default for Limits {
             staleness: Duration::from_secs(30),
             poll: Duration::from_secs(1),
             unsettled: 65_536,
+            idle_lease: Duration::from_mins(1),
             drain: Duration::from_secs(30),
         }
     }

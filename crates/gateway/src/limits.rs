@@ -79,6 +79,7 @@ pub struct Limits {
     gateway: Uuid,
     purses: RwLock<HashMap<LimitId, Arc<Purse>>>,
     rates: Arc<Rates>,
+    idle_after: Duration,
     shortage: Shortage,
     /// Turns to read figures.
     figures: Semaphore,
@@ -138,14 +139,16 @@ impl Drop for Reservation {
 }
 
 impl Limits {
-    /// The limits of the gateway called `gateway`, whose leases are in this database.
-    pub fn new(pool: PgPool, gateway: Uuid, rates: Rates) -> Self {
+    /// The limits of the gateway called `gateway`, whose leases are in this database. What it holds of one goes back
+    /// when no request has needed it for `idle_after`.
+    pub fn new(pool: PgPool, gateway: Uuid, rates: Rates, idle_after: Duration) -> Self {
         let rates = Arc::new(rates);
         Self {
             pool,
             gateway,
             purses: RwLock::default(),
             rates,
+            idle_after,
             shortage: Shortage::default(),
             figures: Semaphore::new(FIGURES),
             fence: AtomicI64::new(0),
@@ -235,7 +238,7 @@ impl Limits {
             return purse;
         }
         let mut purses = self.purses.write().unwrap_or_else(PoisonError::into_inner);
-        purses.entry(limit).or_insert_with(|| Arc::new(Purse::new(limit))).clone()
+        purses.entry(limit).or_insert_with(|| Arc::new(Purse::new(limit, self.idle_after))).clone()
     }
 }
 

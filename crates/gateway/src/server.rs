@@ -98,7 +98,7 @@ impl Gateway {
         let policy = Policy::new(limits.staleness).holding(limits.keys, pool.clone(), limits.look_ups);
         let policy = Arc::new(policy);
         let rates = Rates::new(pool.clone(), spool.gateway_id(), config.redis);
-        let leases = Arc::new(Limits::new(pool.clone(), spool.gateway_id(), rates));
+        let leases = Arc::new(Limits::new(pool.clone(), spool.gateway_id(), rates, limits.idle_lease));
         let name = Name { id: spool.gateway_id(), name: config.name.clone() };
         let vitals = Vitals { address, started: SystemTime::now(), spool: spool.clone() };
         let feed = Feed::new(

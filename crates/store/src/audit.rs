@@ -28,6 +28,16 @@ pub enum Action {
     KeyDisabled,
     /// A key was revoked.
     KeyRevoked,
+    /// A key was deleted.
+    KeyDeleted,
+    /// A key got a new secret, and every older one stopped.
+    KeyRegenerated,
+    /// A key got a new secret beside the one it had.
+    KeyRotated,
+    /// The older secret of a rotation was stopped before its time.
+    KeyRotationEnded,
+    /// The older secret of a rotation is the only one again.
+    KeyRotationUndone,
 }
 
 impl Action {
@@ -42,6 +52,11 @@ impl Action {
             Self::KeyEnabled => "key.enabled",
             Self::KeyDisabled => "key.disabled",
             Self::KeyRevoked => "key.revoked",
+            Self::KeyDeleted => "key.deleted",
+            Self::KeyRegenerated => "key.regenerated",
+            Self::KeyRotated => "key.rotated",
+            Self::KeyRotationEnded => "key.rotation_ended",
+            Self::KeyRotationUndone => "key.rotation_undone",
         }
     }
 }
@@ -106,6 +121,8 @@ pub struct LoggedEvent {
     pub action: String,
     /// To what, as it was called then.
     pub target_name: String,
+    /// Before and after.
+    pub detail: Value,
 }
 
 /// The newest events of the account, newest first.
@@ -113,9 +130,24 @@ pub async fn list_newest(tx: &mut TenantTx, most: i64) -> sqlx::Result<Vec<Logge
     let account = tx.account();
     sqlx::query_as!(
         LoggedEvent,
-        "SELECT at, actor_email, action, target_name FROM audit_events
+        "SELECT at, actor_email, action, target_name, detail FROM audit_events
          WHERE account_id = $1 ORDER BY at DESC, id DESC LIMIT $2",
         account as AccountId,
+        most,
+    )
+    .fetch_all(tx.connection())
+    .await
+}
+
+/// The newest events about one thing of the account, newest first.
+pub async fn list_of_target(tx: &mut TenantTx, target: Uuid, most: i64) -> sqlx::Result<Vec<LoggedEvent>> {
+    let account = tx.account();
+    sqlx::query_as!(
+        LoggedEvent,
+        "SELECT at, actor_email, action, target_name, detail FROM audit_events
+         WHERE account_id = $1 AND target_id = $2 ORDER BY at DESC, id DESC LIMIT $3",
+        account as AccountId,
+        target,
         most,
     )
     .fetch_all(tx.connection())

@@ -1,5 +1,7 @@
 //! Leases: the part of a limit's window that one gateway holds, so that it can admit requests without asking.
 
+use std::collections::BTreeMap;
+
 use domain::LimitId;
 use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
@@ -51,9 +53,9 @@ impl Grant {
 }
 
 /// Takes a lease of `gateway` on the present window of each wish's limit, or adds to it, as one conditional statement
-/// for all of them: what is spent and what is reserved never pass an amount together. `wishes` are in the order of their
-/// limits, so that two gateways cannot lock each other out; the answers are in the same order, `None` where the limit is
-/// gone.
+/// for all of them: what is spent and what is reserved never pass an amount together. `wishes` are of different limits;
+/// the answers are in the same order, `None` where the limit is gone, and where nothing was needed of any of them and
+/// somebody is at work on this one's window.
 pub async fn take(
     db: impl PgExecutor<'_>,
     gateway: Uuid,
@@ -65,8 +67,7 @@ pub async fn take(
     let answers = sqlx::query!(
         r#"SELECT place AS "place!", granted AS "granted!", held AS "held!", epoch AS "epoch!",
                   starts_at AS "starts_at!", ends_at, amount AS "amount!", spent AS "spent!", reserved AS "reserved!"
-           FROM unnest($2::uuid[], $3::bigint[], $4::bigint[]) WITH ORDINALITY AS wish (which, needed, wished, place),
-                LATERAL take_lease($1, which, needed, wished)"#,
+           FROM take_leases($1, $2, $3, $4)"#,
         gateway,
         &limits,
         &needed,
@@ -76,8 +77,7 @@ pub async fn take(
     .await?;
     let mut grants = vec![None; wishes.len()];
     for found in answers {
-        let place = usize::try_from(found.place - 1).ok();
-        if let Some(grant) = place.and_then(|place| grants.get_mut(place)) {
+        if let Some(grant) = place_in(&mut grants, found.place) {
             *grant = Some(Grant {
                 granted: found.granted,
                 held: found.held,
@@ -117,7 +117,7 @@ pub enum Patience {
 
 /// Gives back at most what each lease holds, all in one statement, and says how much that was: 0 for a lease that is
 /// gone or was released, and where patience did not last; `None` where without patience a window was skipped and nothing
-/// has happened. `leases` are in the order of their limits.
+/// has happened.
 pub async fn give_back(
     db: impl PgExecutor<'_>,
     gateway: Uuid,
@@ -131,12 +131,8 @@ pub async fn give_back(
     let windows: Vec<OffsetDateTime> = leases.iter().map(|back| back.starts_at).collect();
     let amounts: Vec<i64> = leases.iter().map(|back| back.amount).collect();
     let epochs: Vec<i64> = leases.iter().map(|back| back.epoch).collect();
-    sqlx::query_scalar!(
-        r#"SELECT given
-           FROM unnest($2::uuid[], $3::timestamptz[], $4::bigint[], $5::bigint[])
-                    WITH ORDINALITY AS lease (which, since, much, epoch, place),
-                LATERAL return_lease($1, which, since, much, epoch, $6) AS given
-           ORDER BY place"#,
+    let answers = sqlx::query!(
+        r#"SELECT place AS "place!", given FROM return_leases($1, $2, $3, $4, $5, $6)"#,
         gateway,
         &limits,
         &windows,
@@ -145,7 +141,19 @@ pub async fn give_back(
         patience == Patience::SomeTime,
     )
     .fetch_all(db)
-    .await
+    .await?;
+    let mut given = vec![Some(0); leases.len()];
+    for found in answers {
+        if let Some(place) = place_in(&mut given, found.place) {
+            *place = found.given;
+        }
+    }
+    Ok(given)
+}
+
+/// What stands at the place that the database calls `place`: it counts from 1.
+fn place_in<T>(list: &mut [T], place: i64) -> Option<&mut T> {
+    list.get_mut(usize::try_from(place - 1).ok()?)
 }
 
 /// What a gateway holds of one limit, whatever it believes itself: after an answer that did not come. Waits for what is
@@ -188,34 +196,66 @@ pub async fn list_held(db: impl PgExecutor<'_>, gateway: Uuid) -> sqlx::Result<V
 }
 
 /// Books charges of new ledger rows: out of the lease where that is still this gateway's, and into the window's spent
-/// in any case. What then exceeds the amount is the window's excess. In the ledger's transaction.
+/// in any case. What then exceeds the amount is the window's excess. In the ledger's transaction, and at its end: the
+/// windows are locked until it is over.
 pub(crate) async fn draw(
     connection: &mut PgConnection,
     gateway: Uuid,
-    charges: &[Charge],
+    charges: impl Iterator<Item = Charge>,
 ) -> sqlx::Result<()> {
-    if charges.is_empty() {
+    // One for each lease, and in one order, so that two gateways that settle the same limits cannot lock each other out.
+    let mut sums = BTreeMap::<(LimitId, OffsetDateTime, i64), i64>::new();
+    for Charge { limit, starts_at, epoch, amount } in charges {
+        let sum = sums.entry((limit, starts_at, epoch)).or_default();
+        *sum = sum.saturating_add(amount);
+    }
+    if sums.is_empty() {
         return Ok(());
     }
-    let limits: Vec<Uuid> = charges.iter().map(|charge| charge.limit.0).collect();
-    let windows: Vec<OffsetDateTime> = charges.iter().map(|charge| charge.starts_at).collect();
-    let epochs: Vec<i64> = charges.iter().map(|charge| charge.epoch).collect();
-    let amounts: Vec<i64> = charges.iter().map(|charge| charge.amount).collect();
-    // In one order, so that two gateways that settle the same limits cannot lock each other out.
-    sqlx::query!(
-        "SELECT FROM limit_windows WHERE (limit_id, starts_at) IN (SELECT * FROM unnest($1::uuid[], $2::timestamptz[]))
-         ORDER BY limit_id, starts_at FOR UPDATE",
+    let charges: Vec<Charge> = sums
+        .into_iter()
+        .map(|((limit, starts_at, epoch), amount)| Charge { limit, starts_at, epoch, amount })
+        .collect();
+    let covered = draw_covered(connection, gateway, &charges).await?;
+    if covered.len() == charges.len() {
+        return Ok(());
+    }
+    let mut rest: Vec<Option<Charge>> = charges.into_iter().map(Some).collect();
+    for place in covered {
+        if let Some(charge) = place_in(&mut rest, place) {
+            *charge = None;
+        }
+    }
+    draw_the_rest(connection, gateway, &rest.into_iter().flatten().collect::<Vec<_>>()).await
+}
+
+/// Locks all windows of `charges` and books those that their lease covers. Gives their places.
+async fn draw_covered(
+    connection: &mut PgConnection,
+    gateway: Uuid,
+    charges: &[Charge],
+) -> sqlx::Result<Vec<i64>> {
+    let Columns { limits, windows, epochs, amounts } = Columns::of(charges);
+    sqlx::query_scalar!(
+        r#"SELECT place AS "place!" FROM draw_leases($1, $2, $3, $4, $5) AS place"#,
+        gateway,
         &limits,
         &windows,
+        &epochs,
+        &amounts,
     )
-    .fetch_all(&mut *connection)
-    .await?;
+    .fetch_all(connection)
+    .await
+}
+
+/// Books charges that their lease does not cover, be it that an upstream has charged beyond its cap or that the lease
+/// was released. Their windows are locked.
+async fn draw_the_rest(connection: &mut PgConnection, gateway: Uuid, charges: &[Charge]) -> sqlx::Result<()> {
+    let Columns { limits, windows, epochs, amounts } = Columns::of(charges);
     sqlx::query!(
         "WITH charged AS (
-             SELECT limit_id, starts_at, epoch, sum(amount)::bigint AS amount
-             FROM unnest($1::uuid[], $2::timestamptz[], $3::bigint[], $4::bigint[])
+             SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::bigint[], $4::bigint[])
                  AS charge (limit_id, starts_at, epoch, amount)
-             GROUP BY limit_id, starts_at, epoch
          ), drawn AS (
              SELECT limit_id, starts_at, epoch, least(l.amount, c.amount) AS amount
              FROM charged c JOIN leases l USING (limit_id, starts_at, epoch) WHERE l.gateway_id = $5
@@ -242,6 +282,25 @@ pub(crate) async fn draw(
     .execute(connection)
     .await
     .map(|_| ())
+}
+
+/// Charges as arrays.
+struct Columns {
+    limits: Vec<Uuid>,
+    windows: Vec<OffsetDateTime>,
+    epochs: Vec<i64>,
+    amounts: Vec<i64>,
+}
+
+impl Columns {
+    fn of(charges: &[Charge]) -> Self {
+        Self {
+            limits: charges.iter().map(|charge| charge.limit.0).collect(),
+            windows: charges.iter().map(|charge| charge.starts_at).collect(),
+            epochs: charges.iter().map(|charge| charge.epoch).collect(),
+            amounts: charges.iter().map(|charge| charge.amount).collect(),
+        }
+    }
 }
 
 #[cfg(test)]

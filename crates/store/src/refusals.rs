@@ -218,6 +218,21 @@ pub enum Explained {
     Served(Served),
 }
 
+/// Admitted requests of the transaction's account: what else holds of them, then the arguments.
+macro_rules! query_served {
+    ($condition:literal, $($argument:expr),*) => {
+        sqlx::query_as!(
+            ServedRow,
+            r#"SELECT id AS "id: RequestId", key_id AS "key_id: KeyId", public_id, started_at, model, route, status,
+                      streamed, input_tokens, cached_input_tokens, output_tokens, cost_nano AS "cost: NanoUsd",
+                      estimated, interrupted, client AS "client: IpNet", first_byte_us, duration_us
+               FROM usage_records WHERE account_id = $1 AND "#
+                + $condition,
+            $($argument),*
+        )
+    };
+}
+
 /// What became of a request of the transaction's account. `None` where that has no such request: it may be another's,
 /// had no known key, is not written down yet, or is too old.
 pub async fn explain(tx: &mut TenantTx, id: RequestId) -> sqlx::Result<Option<Explained>> {
@@ -228,20 +243,54 @@ pub async fn explain(tx: &mut TenantTx, id: RequestId) -> sqlx::Result<Option<Ex
     if let Some(refused) = refused {
         return Ok(Some(Explained::Refused(refused)));
     }
-    let row = sqlx::query!(
-        r#"SELECT id AS "id: RequestId", key_id AS "key_id: KeyId", public_id, started_at, model, route, status,
-                  streamed, input_tokens, cached_input_tokens, output_tokens, cost_nano AS "cost: NanoUsd", estimated,
-                  interrupted, client AS "client: IpNet", first_byte_us, duration_us
-           FROM usage_records WHERE account_id = $1 AND id = $2"#,
+    let row = query_served!("id = $2", account as AccountId, id as RequestId);
+    Ok(row.fetch_optional(tx.connection()).await?.map(|row| Explained::Served(row.into())))
+}
+
+/// A page of a key's admitted requests, newest first: those before `before`, or the newest.
+pub async fn list_served(
+    tx: &mut TenantTx,
+    key: KeyId,
+    before: Option<RequestId>,
+    most: i64,
+) -> sqlx::Result<Vec<Served>> {
+    let account = tx.account();
+    let rows = query_served!(
+        "key_id = $2 AND ($3::uuid IS NULL OR id < $3) ORDER BY id DESC LIMIT $4",
         account as AccountId,
-        id as RequestId,
-    )
-    .fetch_optional(tx.connection())
-    .await?;
-    // The table's CHECKs keep counts from being negative.
-    let tokens = |count: i32| u32::try_from(count).unwrap_or(0);
-    Ok(row.map(|row| {
-        Explained::Served(Served {
+        key as KeyId,
+        before.map(|id| id.0),
+        most
+    );
+    Ok(rows.fetch_all(tx.connection()).await?.into_iter().map(Served::from).collect())
+}
+
+/// A row of [`query_served`].
+struct ServedRow {
+    id: RequestId,
+    key_id: KeyId,
+    public_id: String,
+    started_at: OffsetDateTime,
+    model: String,
+    route: String,
+    status: i16,
+    streamed: bool,
+    input_tokens: i32,
+    cached_input_tokens: i32,
+    output_tokens: i32,
+    cost: NanoUsd,
+    estimated: bool,
+    interrupted: bool,
+    client: IpNet,
+    first_byte_us: Option<i64>,
+    duration_us: i64,
+}
+
+impl From<ServedRow> for Served {
+    fn from(row: ServedRow) -> Self {
+        // The table's CHECKs keep counts from being negative.
+        let tokens = |count: i32| u32::try_from(count).unwrap_or(0);
+        Self {
             id: row.id,
             key_id: row.key_id,
             public_id: row.public_id,
@@ -261,8 +310,8 @@ pub async fn explain(tx: &mut TenantTx, id: RequestId) -> sqlx::Result<Option<Ex
             client: row.client,
             first_byte_us: row.first_byte_us,
             duration_us: row.duration_us,
-        })
-    }))
+        }
+    }
 }
 
 #[cfg(test)]

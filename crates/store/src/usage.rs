@@ -1,17 +1,17 @@
 //! The ledger: settled requests in, and the counters that move with them.
 
-use std::collections::HashSet;
+mod write;
+
 use std::net::IpAddr;
 
 use domain::money::{NanoUsd, Price};
 use domain::usage::{TokenUsage, Units};
 use domain::{AccountId, GroupId, KeyId, LimitId, RequestId, UserId};
-use ipnet::IpNet;
-use sqlx::{Connection, PgConnection};
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::leases;
+use self::write::Repeats;
 
 /// One admitted request, settled. Holds neither prompt nor answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -88,99 +88,26 @@ pub async fn settle(
     gateway: Uuid,
     records: &[UsageRecord],
 ) -> sqlx::Result<usize> {
+    // In the order of the ledger's key: who repeats a batch that is still being committed waits for it and cannot be
+    // waited for.
+    let mut records: Vec<&UsageRecord> = records.iter().collect();
+    records.sort_unstable_by_key(|record| record.id.0);
+    records.dedup_by_key(|record| record.id.0);
     if records.is_empty() {
         return Ok(0);
     }
-    let mut tx = connection.begin().await?;
-    lock_counters(&mut tx, records).await?;
-    let new: HashSet<Uuid> = write(&mut tx, records).await?.into_iter().collect();
-    let charges: Vec<Charge> =
-        records.iter().filter(|r| new.contains(&r.id.0)).flat_map(|r| r.charges.iter().copied()).collect();
-    leases::draw(&mut tx, gateway, &charges).await?;
-    tx.commit().await?;
-    Ok(new.len())
-}
-
-/// Locks the counters in one order, so that two gateways that settle the same keys cannot lock each other out.
-async fn lock_counters(connection: &mut PgConnection, records: &[UsageRecord]) -> sqlx::Result<()> {
-    let keys: Vec<Uuid> = records.iter().map(|record| record.key_id.0).collect();
-    sqlx::query!("SELECT key_id FROM key_stats WHERE key_id = ANY($1) ORDER BY key_id FOR UPDATE", &keys)
-        .fetch_all(connection)
-        .await
-        .map(|_| ())
-}
-
-/// The ids of the rows that were new.
-async fn write(connection: &mut PgConnection, records: &[UsageRecord]) -> sqlx::Result<Vec<Uuid>> {
-    fn column<T>(records: &[UsageRecord], value: impl Fn(&UsageRecord) -> T) -> Vec<T> {
-        records.iter().map(value).collect()
+    // Nearly all batches are new as a whole, and to look for what the ledger has costs as much as to write it.
+    match write::settle(connection, gateway, &records, Repeats::None).await {
+        Err(error) if is_repeated(&error) => {
+            write::settle(connection, gateway, &records, Repeats::Some).await
+        }
+        settled => settled,
     }
-    // The API bounds counts to u32 and status to u16; the columns are integer and smallint.
-    let count = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
-    sqlx::query_scalar!(
-        r#"WITH new AS (
-               INSERT INTO usage_records (id, account_id, key_id, public_id, group_id, environment, created_by, model,
-                   route, status, streamed, input_tokens, cached_input_tokens, output_tokens, cost_nano, input_price,
-                   cached_input_price, output_price, estimated, interrupted, client, started_at, first_byte_us,
-                   duration_us, images, audio_ms, price_per_image, price_per_second, price_per_call)
-               SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::text[],
-                   $7::uuid[], $8::text[], $9::text[], $10::smallint[], $11::bool[], $12::int[], $13::int[],
-                   $14::int[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bool[], $20::bool[],
-                   $21::inet[], $22::timestamptz[], $23::bigint[], $24::bigint[],
-                   $25::int[], $26::int[], $27::bigint[], $28::bigint[], $29::bigint[])
-               ON CONFLICT (id) DO NOTHING
-               RETURNING id, key_id, input_tokens, cached_input_tokens, output_tokens, cost_nano, client, started_at
-           ), sums AS (
-               SELECT key_id, count(*) AS requests, sum(input_tokens) AS input_tokens,
-                      sum(cached_input_tokens) AS cached_input_tokens, sum(output_tokens) AS output_tokens,
-                      sum(cost_nano)::bigint AS cost_nano, max(started_at) AS last_used_at,
-                      (array_agg(client ORDER BY started_at DESC))[1] AS last_address
-               FROM new GROUP BY key_id
-           ), moved AS (
-               UPDATE key_stats s
-               SET requests = s.requests + sums.requests,
-                   input_tokens = s.input_tokens + sums.input_tokens,
-                   cached_input_tokens = s.cached_input_tokens + sums.cached_input_tokens,
-                   output_tokens = s.output_tokens + sums.output_tokens,
-                   cost_nano = s.cost_nano + sums.cost_nano,
-                   last_address = CASE WHEN s.last_used_at > sums.last_used_at THEN s.last_address
-                                       ELSE sums.last_address END,
-                   last_used_at = greatest(s.last_used_at, sums.last_used_at)
-               FROM sums WHERE s.key_id = sums.key_id
-           )
-           SELECT id AS "id!" FROM new"#,
-        &column(records, |r| r.id.0),
-        &column(records, |r| r.account_id.0),
-        &column(records, |r| r.key_id.0),
-        &column(records, |r| r.public_id.clone()),
-        &column(records, |r| r.group_id.0),
-        &column(records, |r| r.environment.clone()) as &[Option<String>],
-        &column(records, |r| r.created_by.0),
-        &column(records, |r| r.model.clone()),
-        &column(records, |r| r.route.clone()),
-        &column(records, |r| i16::try_from(r.status).unwrap_or(i16::MAX)),
-        &column(records, |r| r.streamed),
-        &column(records, |r| count(r.usage.input)),
-        &column(records, |r| count(r.usage.cached_input)),
-        &column(records, |r| count(r.usage.output)),
-        &column(records, |r| r.cost.0),
-        &column(records, |r| r.price.input),
-        &column(records, |r| r.price.cached_input),
-        &column(records, |r| r.price.output),
-        &column(records, |r| r.estimated),
-        &column(records, |r| r.interrupted),
-        &column(records, |r| IpNet::from(r.client.to_canonical())) as &[IpNet],
-        &column(records, |r| r.started_at),
-        &column(records, |r| r.first_byte_us) as &[Option<i64>],
-        &column(records, |r| r.duration_us),
-        &column(records, |r| r.units.images.map(count)) as &[Option<i32>],
-        &column(records, |r| r.units.audio_ms.map(count)) as &[Option<i32>],
-        &column(records, |r| r.price_per_image) as &[Option<i64>],
-        &column(records, |r| r.price_per_second) as &[Option<i64>],
-        &column(records, |r| r.price_per_call) as &[Option<i64>],
-    )
-    .fetch_all(connection)
-    .await
+}
+
+/// Whether the ledger has one of the rows.
+fn is_repeated(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
 }
 
 /// Makes the ledger's partitions for last month to three months ahead. At start and once a day.
@@ -277,6 +204,40 @@ pub(crate) mod tests {
         .unwrap();
         assert_eq!((unit.images, unit.audio_ms), (Some(2), None));
         assert_eq!((unit.price_per_image, unit.price_per_second), (Some(40_000_000), None));
+    }
+
+    /// The answer to a COMMIT was lost, and the batch is written again while the first try is still at it.
+    #[sqlx::test(migrator = "crate::MIGRATOR")]
+    async fn a_batch_settled_twice_at_once_counts_once(pool: PgPool) {
+        let acme = account(&pool, "acme").await;
+        let console = as_role(&pool, "latchkey_console").await.unwrap();
+        let gateway = as_role(&pool, "latchkey_gateway").await.unwrap();
+        let (key, _) = keys::tests::make_key(&console, acme, "one", 1).await.unwrap();
+        ensure_partitions(&gateway).await.unwrap();
+        let batch = [record(acme, key), record(acme, key)];
+        let backwards = [batch[1].clone(), record(acme, key), batch[0].clone(), batch[1].clone()];
+        let mut first = gateway.begin().await.unwrap();
+        assert_eq!(settle(&mut first, Uuid::nil(), &batch).await.unwrap(), 2);
+        let again = async {
+            let mut connection = gateway.acquire().await.unwrap();
+            settle(&mut connection, Uuid::nil(), &backwards).await.unwrap()
+        };
+        let commit = async {
+            let is_waited_for = || {
+                sqlx::query_scalar::<_, bool>(
+                    "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND locktype = 'transactionid' AND pid IN
+                         (SELECT pid FROM pg_stat_activity WHERE datname = current_database()))",
+                )
+                .fetch_one(&pool)
+            };
+            while !is_waited_for().await.unwrap() {}
+            first.commit().await.unwrap();
+        };
+        let (new, ()) = futures_util::future::join(again, commit).await;
+        assert_eq!(new, 1);
+        let mut tx = TenantTx::begin(&console, acme.id).await.unwrap();
+        let shown = keys::find(&mut tx, key).await.unwrap().unwrap();
+        assert_eq!((shown.requests, shown.cost), (3, NanoUsd(3 * 1_234)));
     }
 
     #[sqlx::test(migrator = "crate::MIGRATOR")]

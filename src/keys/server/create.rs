@@ -93,9 +93,9 @@ async fn answer(visit: Visit, slug: &str, posted: &Fields) -> Result<CreateOutco
 }
 
 /// A key, and its secret if this request made it.
-struct Made {
-    key: Key,
-    secret: Option<PlainSecret>,
+pub(super) struct Made {
+    pub(super) key: Key,
+    pub(super) secret: Option<PlainSecret>,
 }
 
 async fn make(member: &Member, form_id: Uuid, setup: &Setup) -> Result<Made, Failure> {
@@ -152,7 +152,7 @@ async fn made_before(member: &Member, form_id: Uuid) -> Result<Option<Made>, Fai
     Ok(Some(Made { key, secret: None }))
 }
 
-async fn created_view(member: &Member, made: Made) -> CreatedKeyView {
+pub(super) async fn created_view(member: &Member, made: Made) -> CreatedKeyView {
     let Made { key, secret } = made;
     let receipt = if secret.is_some() { Some(receipt_after_commit(member).await) } else { None };
     let example_model = models::find_example(&member.visit.state.pool).await.unwrap_or_else(|error| {
@@ -167,5 +167,6 @@ async fn created_view(member: &Member, made: Made) -> CreatedKeyView {
         gateway_url: member.visit.state.config.gateway_base_url(),
         receipt,
         example_model,
+        older: None,
     }
 }

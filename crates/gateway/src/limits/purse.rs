@@ -16,8 +16,6 @@ use super::{Part, Terms};
 
 /// How long a refusal of the database stands before it is asked again. Others settle and give back all the time.
 const DRY_FOR: Duration = Duration::from_millis(250);
-/// What nobody has used for this long goes back.
-const IDLE_AFTER: Duration = Duration::from_secs(10);
 /// Between two times that a purse says it runs short.
 const SHORT_EVERY: Duration = Duration::from_millis(100);
 /// An answer that did not come may still be true by then: it was granted or taken back all the same.
@@ -34,6 +32,8 @@ pub(super) struct Need {
 #[derive(Debug)]
 pub(super) struct Purse {
     limit: LimitId,
+    /// What nobody has used for this long goes back.
+    idle_after: Duration,
     state: Mutex<State>,
     /// Held by whoever asks the database.
     asking: tokio::sync::Mutex<()>,
@@ -96,9 +96,6 @@ impl State {
     /// How much of what is free stays, for the requests to come: two seconds of spend, some requests like the last one,
     /// and what was in use at once lately beside what is now. Whoever needs it more asks for it.
     fn keep(&mut self, at: Instant, now: OffsetDateTime) -> i64 {
-        if at.saturating_duration_since(self.used_at) >= IDLE_AFTER {
-            return 0;
-        }
         let in_use = self.present(now).map_or(0, |lease| lease.used());
         let returning = self.spend.peak(at).saturating_sub(in_use).max(0);
         let likely = self.last_need.saturating_mul(LEASE_REQUESTS);
@@ -203,7 +200,8 @@ impl Drop for Doubt<'_> {
 }
 
 impl Purse {
-    pub(super) fn new(limit: LimitId) -> Self {
+    /// An empty one, which gives back what nobody has used for `idle_after`.
+    pub(super) fn new(limit: LimitId, idle_after: Duration) -> Self {
         let now = Instant::now();
         let state = State {
             leases: Vec::new(),
@@ -216,7 +214,7 @@ impl Purse {
             recalled_at: None,
             short_at: None,
         };
-        Self { limit, state: Mutex::new(state), asking: tokio::sync::Mutex::default() }
+        Self { limit, idle_after, state: Mutex::new(state), asking: tokio::sync::Mutex::default() }
     }
 
     pub(super) fn limit(&self) -> LimitId {
@@ -382,9 +380,9 @@ impl Purse {
     }
 
     /// Whether there is something to take out, or to forget.
-    pub(super) fn has_idle(&self, now: OffsetDateTime) -> bool {
+    pub(super) fn has_idle(&self, at: Instant, now: OffsetDateTime) -> bool {
         let mut state = self.lock();
-        let keep = state.keep(Instant::now(), now);
+        let keep = self.keep(&mut state, at, now);
         let is_idle = |lease: &Lease| {
             let keep = if lease.is_over(now) { 0 } else { keep };
             // Twice as much, so that what comes and goes with each request is not sent to and fro.
@@ -394,14 +392,20 @@ impl Purse {
     }
 
     /// Takes out what nobody has used lately and what is left of windows that are over.
-    pub(super) fn take_idle(&self, now: OffsetDateTime) -> Vec<GiveBack> {
+    pub(super) fn take_idle(&self, at: Instant, now: OffsetDateTime) -> Vec<GiveBack> {
         let mut state = self.lock();
-        let keep = state.keep(Instant::now(), now);
+        let keep = self.keep(&mut state, at, now);
         let limit = self.limit;
         let back = |lease: &mut Lease| lease.take_back(limit, if lease.is_over(now) { 0 } else { keep });
         let returns = state.leases.iter_mut().filter_map(back).collect();
         state.leases.retain(|lease| !(lease.is_over(now) && lease.is_unused()));
         returns
+    }
+
+    /// How much of what is free does not go back: nothing of what nobody uses any more.
+    fn keep(&self, state: &mut State, at: Instant, now: OffsetDateTime) -> i64 {
+        let is_idle = at.saturating_duration_since(state.used_at) >= self.idle_after;
+        if is_idle { 0 } else { state.keep(at, now) }
     }
 
     /// The database has not looked at what was taken out. Whether it is all here again: a lease whose window is over has
@@ -415,3 +419,6 @@ impl Purse {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use store::leases::{self, GiveBack, Patience};
 use store::{PgListener, StoreError};
 use time::OffsetDateTime;
 use tokio::sync::MutexGuard;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::purse::Purse;
 use super::{ASK_TIME, Arc, Limits};
@@ -36,13 +36,14 @@ impl Limits {
         for purse in purses.iter().filter(|purse| purse.is_in_doubt()) {
             result = result.and(self.make_sure(purse).await);
         }
-        purses.retain(|purse| purse.has_idle(now));
+        let at = Instant::now();
+        purses.retain(|purse| purse.has_idle(at, now));
         purses.sort_by_key(|purse| purse.limit());
         for purses in purses.chunks(MOST) {
             // What somebody asks for just now is not idle.
             let turns: Vec<_> =
                 purses.iter().filter_map(|purse| Some((&**purse, purse.try_turn()?))).collect();
-            let giving = self.give_back(turns, |purse| purse.take_idle(now), Patience::None);
+            let giving = self.give_back(turns, |purse| purse.take_idle(at, now), Patience::None);
             result = result.and(giving.await);
         }
         result

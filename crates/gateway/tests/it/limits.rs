@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use domain::decision::{
     self, AccountPolicy, Admission, Billing, Credential, Demand, Denial, Facts, GroupPolicy, KeyPolicy,
@@ -28,6 +29,9 @@ use crate::harness::{TestAccount, eventually, make_key, open_account};
 
 /// Long after any window began and before it ends: these limits never reset.
 const NOW: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
+
+/// A test waits for it.
+const IDLE_AFTER: Duration = Duration::from_secs(2);
 
 /// One key with one cost limit.
 struct Bench {
@@ -64,7 +68,7 @@ impl Bench {
     fn gateway(&self, number: u128) -> Arc<Limits> {
         let id = Uuid::from_u128(number);
         let rates = Rates::new(self.pool.clone(), id, None);
-        Arc::new(Limits::new(self.pool.clone(), id, rates))
+        Arc::new(Limits::new(self.pool.clone(), id, rates, IDLE_AFTER))
     }
 
     async fn owner_execute(&self, sql: &'static str) {

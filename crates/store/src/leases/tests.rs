@@ -293,3 +293,93 @@ async fn an_owner_releases_what_a_silent_gateway_holds(pool: PgPool) {
     let late = GiveBack { limit: bench.limit, starts_at: held.starts_at, epoch: held.epoch, amount: 400 };
     assert_eq!(give_back(&bench.gateway, HERE, &[late], Patience::SomeTime).await.unwrap(), [Some(0)]);
 }
+
+#[sqlx::test(migrator = "crate::MIGRATOR")]
+async fn many_limits_are_asked_for_at_once(pool: PgPool) {
+    let bench = Bench::new(&pool, terms(1_000)).await;
+    let tokens = bench.set(Terms { measure: Measure::Tokens, ..terms(100) }).await;
+    let wish = |limit, needed| Wish { limit, needed, wished: 0 };
+    let gone = wish(LimitId(Uuid::nil()), 1);
+    let granted = async |wishes: &[Wish]| -> Vec<Option<(i64, i64)>> {
+        let grants = take(&bench.gateway, HERE, wishes).await.unwrap();
+        grants.into_iter().map(|grant| grant.map(|grant| (grant.granted, grant.held))).collect()
+    };
+    assert_eq!(
+        granted(&[wish(bench.limit, 0), wish(tokens, 0)]).await,
+        [None, None],
+        "no window is open yet"
+    );
+    let first = [gone, wish(tokens, 60), wish(bench.limit, 700)];
+    assert_eq!(granted(&first).await, [None, Some((60, 60)), Some((700, 700))]);
+    let second = [wish(bench.limit, 200), gone, wish(tokens, 60)];
+    assert_eq!(granted(&second).await, [Some((200, 900)), None, Some((0, 60))], "each by itself");
+    let mut other = bench.owner.begin().await.unwrap();
+    sqlx::query_scalar::<_, Uuid>("SELECT limit_id FROM limit_windows WHERE limit_id = $1 FOR UPDATE")
+        .bind(tokens.0)
+        .fetch_one(&mut *other)
+        .await
+        .unwrap();
+    let ahead = [bench.limit, tokens].map(|limit| Wish { limit, needed: 0, wished: 8 });
+    assert_eq!(granted(&ahead).await, [Some((8, 908)), None], "who needs nothing waits for nobody");
+}
+
+/// Two gateways settle the same limits in opposite order, while both take and give back.
+#[sqlx::test(migrator = "crate::MIGRATOR")]
+async fn gateways_do_not_lock_each_other_out(pool: PgPool) {
+    const TURNS: i64 = 40;
+    let bench = Bench::new(&pool, terms(1_000_000)).await;
+    let tokens = bench.set(Terms { measure: Measure::Tokens, ..terms(1_000_000) }).await;
+    let limits = [bench.limit, tokens];
+    let gateway = async |id: Uuid, order: [usize; 2]| {
+        let mut connection = bench.gateway.acquire().await.unwrap();
+        for _ in 0..TURNS {
+            let wishes = order.map(|place| Wish { limit: limits[place], needed: 10, wished: 10 });
+            let grants = take(&mut *connection, id, &wishes).await.unwrap();
+            let charges = order.into_iter().zip(&grants).map(|(place, grant)| {
+                let grant = grant.unwrap();
+                assert_eq!(grant.granted, 10);
+                Charge { limit: limits[place], starts_at: grant.starts_at, epoch: grant.epoch, amount: 7 }
+            });
+            let charges: Vec<Charge> = charges.collect();
+            let batch = [UsageRecord { charges: charges.clone(), ..record(bench.acme, bench.key) }];
+            assert_eq!(usage::settle(&mut connection, id, &batch).await.unwrap(), 1);
+            let rest = charges.iter().map(|charge| GiveBack {
+                limit: charge.limit,
+                starts_at: charge.starts_at,
+                epoch: charge.epoch,
+                amount: 3,
+            });
+            let rest: Vec<GiveBack> = rest.collect();
+            let given = give_back(&mut *connection, id, &rest, Patience::SomeTime).await.unwrap();
+            assert_eq!(given, [Some(3), Some(3)]);
+        }
+    };
+    futures_util::future::join(gateway(HERE, [0, 1]), gateway(THERE, [1, 0])).await;
+    let mut tx = TenantTx::begin(&bench.console, bench.acme.id).await.unwrap();
+    for standing in limits::list(&mut tx, Subject::Key(bench.key)).await.unwrap() {
+        assert_eq!((standing.spent, standing.reserved, standing.excess), (2 * TURNS * 7, 0, 0));
+    }
+}
+
+#[sqlx::test(migrator = "crate::MIGRATOR")]
+async fn of_a_batch_each_charge_is_drawn_as_far_as_it_is_covered(pool: PgPool) {
+    let bench = Bench::new(&pool, terms(1_000)).await;
+    let tokens = bench.set(Terms { measure: Measure::Tokens, ..terms(100) }).await;
+    let wishes = [bench.limit, tokens].map(|limit| Wish { limit, needed: 50, wished: 50 });
+    let grants = take(&bench.gateway, HERE, &wishes).await.unwrap();
+    let charges = |amounts: [i64; 2]| -> Vec<Charge> {
+        let charge = |((wish, grant), amount): ((&Wish, &Option<Grant>), i64)| {
+            let grant = grant.unwrap();
+            Charge { limit: wish.limit, starts_at: grant.starts_at, epoch: grant.epoch, amount }
+        };
+        wishes.iter().zip(&grants).zip(amounts).map(charge).collect()
+    };
+    let batch = [[20, 70], [20, 60]]
+        .map(|amounts| UsageRecord { charges: charges(amounts), ..record(bench.acme, bench.key) });
+    bench.book(HERE, &batch).await;
+    let mut tx = TenantTx::begin(&bench.console, bench.acme.id).await.unwrap();
+    let figures = limits::list(&mut tx, Subject::Key(bench.key)).await.unwrap();
+    let figures = |id| figures.iter().find(|s| s.id == id).map(|s| (s.spent, s.reserved, s.excess));
+    assert_eq!(figures(bench.limit), Some((40, 10, 0)));
+    assert_eq!(figures(tokens), Some((130, 0, 30)));
+}
