@@ -35,6 +35,7 @@ pub fn FindBar(
             <p class="find-count number">{count_text}</p>
         </div>
     }
+    .into_any()
 }
 
 /// A POST, so that a pasted secret ends in no address.
@@ -61,6 +62,7 @@ fn Search(keys: String, search: String, carried: Vec<(String, String)>) -> impl 
             <SubmitButton>"Search"</SubmitButton>
         </form>
     }
+    .into_any()
 }
 
 /// Parameters that a form keeps as they are.
@@ -80,6 +82,7 @@ fn Menu(label: &'static str, children: Children) -> impl IntoView {
             <div class="find-panel panel">{children()}</div>
         </details>
     }
+    .into_any()
 }
 
 #[component]
@@ -100,6 +103,7 @@ fn Filters(
             </form>
         </Menu>
     }
+    .into_any()
 }
 
 #[component]
@@ -127,6 +131,7 @@ fn Select(select: SelectView) -> impl IntoView {
             </select>
         </div>
     }
+    .into_any()
 }
 
 /// The filters in force; each is a link to the list without it.
@@ -173,6 +178,7 @@ fn Tabs(tabs: Vec<TabView>) -> impl IntoView {
             {tabs}
         </nav>
     }
+    .into_any()
 }
 
 #[component]
@@ -205,6 +211,7 @@ fn ColumnMenu(keys: String, columns: Vec<ColumnView>, compact: bool, query: Stri
             </form>
         </Menu>
     }
+    .into_any()
 }
 
 #[component]
@@ -257,4 +264,5 @@ fn ViewMenu(keys: String, saved: Vec<SavedViewRow>, query: String) -> impl IntoV
             </form>
         </Menu>
     }
+    .into_any()
 }

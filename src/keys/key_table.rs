@@ -48,6 +48,7 @@ pub fn KeyTable(
             </div>
         </div>
     }
+    .into_any()
 }
 
 #[component]
@@ -121,6 +122,7 @@ fn cell(column: &str, row: &ListRow, slug: &str, may_act: bool) -> AnyView {
         "cost" => plain("cell-number", "Cost", key.cost_text.clone().into_any()),
         _ => ().into_any(),
     }
+    .into_any()
 }
 
 #[component]
@@ -134,6 +136,7 @@ fn Name(slug: String, row: ListRow) -> impl IntoView {
             {(!row.note.is_empty()).then(|| view! { <span class="cell-note">{row.note}</span> })}
         </th>
     }
+    .into_any()
 }
 
 /// What is left of each limit, as a bar and in words.
@@ -196,6 +199,7 @@ fn Created(row: ListRow) -> impl IntoView {
         <TimeAgo iso=Some(key.created_iso) text=day exact />
         {maker.map(|maker| view! { <span class="cell-note">"by " {maker}</span> })}
     }
+    .into_any()
 }
 
 /// When, and on hover and focus from where.
@@ -210,6 +214,7 @@ fn Used(row: ListRow) -> impl IntoView {
         }
         (iso, _) => view! { <TimeAgo iso text=key.last_used_text /> }.into_any(),
     }
+    .into_any()
 }
 
 /// The switch where the viewer may use it, the words alone where not. A key that is enabled and yet does not work, or
@@ -255,6 +260,7 @@ fn Switch(slug: String, key: KeyRow) -> impl IntoView {
             row_version=key.row_version
         />
     }
+    .into_any()
 }
 
 /// The mask, which nobody can use, and a button for the public id, which support can.
@@ -279,6 +285,7 @@ fn MaskedKey(key: KeyRow) -> impl IntoView {
         </span>
         <span class="cell-public-id no-scripts-only meta">"Public id " <code class="value">{public_id}</code></span>
     }
+    .into_any()
 }
 
 /// What can be done with a key. Revoking leads to the page that asks; with scripts the dialog asks instead.
@@ -301,4 +308,5 @@ fn Acts(slug: String, key: KeyRow) -> impl IntoView {
             "Revoke"
         </a>
     }
+    .into_any()
 }

@@ -81,6 +81,7 @@ fn Pager(pager: PagerView) -> impl IntoView {
                 {link(pager.last, "Last")}
             </nav>
         }
+        .into_any()
     })
 }
 
@@ -109,6 +110,7 @@ fn NoMatch(slug: String, finder: FinderView) -> impl IntoView {
             </a>
         </div>
     }
+    .into_any()
 }
 
 /// The first visit: what a key is for, how a call looks, one button.

@@ -37,11 +37,11 @@ pub fn router(state: AppState) -> Router {
         .route("/readyz", get(documents::readyz))
         // Not a server function: its answer holds a secret and must work without scripts.
         .route("/a/{slug}/keys", post(crate::keys::server::create))
-        .route("/a/{slug}/keys/{id}/secret", post(crate::keys::server::replace_secret))
         // Not server functions: people paste secrets into the search, and the others send lists of boxes.
         .route("/a/{slug}/keys/find", post(crate::keys::server::find_keys))
         .route("/a/{slug}/keys/columns", post(crate::keys::server::choose_columns))
         .route("/a/{slug}/keys/views", post(crate::keys::server::change_views))
+        .route("/a/{slug}/keys/{id}/secret", post(crate::keys::server::replace_secret))
         .route("/a/{slug}/keys/{id}/edit", post(crate::keys::server::edit))
         // The operator's forms: what was typed comes back whole, also without scripts.
         .route("/operator/models", post(operator::add_model))

@@ -41,10 +41,11 @@ const FOR_OPERATORS: [&str; 10] = [
 ];
 
 /// A value for every argument of every function, so that none is refused for lack of one.
-const ARGUMENTS: [(&str, &str); 12] = [
+const ARGUMENTS: [(&str, &str); 13] = [
     ("slug", "ada"),
     ("key", "01932f2a-0000-7000-8000-000000000001"),
     ("query", ""),
+    ("after", ""),
     ("tab", "overview"),
     ("before", ""),
     ("enabled", "true"),
