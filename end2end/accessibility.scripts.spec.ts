@@ -48,3 +48,44 @@ test("every keys page is accessible in both themes, on a desk and on a phone", a
   await page.getByRole("link", { name: "Revoke key seen" }).click();
   await everywhere();
 });
+
+test("the form and the page of a key are accessible", async ({ page }) => {
+  // Sixteen runs of axe.
+  test.slow();
+  const twice = async () => {
+    for (const [colorScheme, width] of [["light", 1280], ["dark", 390]] as const) {
+      await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+      await page.setViewportSize({ width, height: 900 });
+      await expectAccessible(page);
+    }
+  };
+  await signIn(page, newAddress());
+  await page.getByRole("link", { name: "Create an API key" }).first().click();
+  await page.getByText("Quota and limits").click();
+  await page.getByLabel("Limit cost").check();
+  await page.getByText("Access", { exact: true }).click();
+  await page.getByLabel("Only what is ticked").check();
+  await page.getByRole("button", { name: "Create", exact: true }).click();
+  await expect(page.getByText(/^Nothing was saved/)).toBeVisible();
+  await twice();
+  await page.getByLabel("Name").fill("seen");
+  await page.getByLabel("Amount").fill("100");
+  await page.getByLabel("Everything").check();
+  await page.getByRole("button", { name: "Create", exact: true }).click();
+  await page.getByRole("link", { name: "I stored it" }).click();
+  await page.getByText("Filters", { exact: true }).click();
+  await twice();
+  await page.getByRole("link", { name: "seen", exact: true }).click();
+  const key = page.url();
+  await twice();
+  await page.getByRole("link", { name: "Audit", exact: true }).click();
+  await twice();
+  await page.goto(`${key}/rotate`);
+  await twice();
+  await page.getByRole("button", { name: "Create new secret" }).click();
+  await page.goto(key);
+  await expect(page.getByRole("heading", { name: "Rotation under way" })).toBeVisible();
+  await twice();
+  await page.goto(`${key}/delete`);
+  await twice();
+});

@@ -31,3 +31,11 @@ export async function revoke(page: Page, name: string): Promise<void> {
   await page.getByRole("button", { name: "Revoke key", exact: true }).click();
   await expect(page.getByText(/Enforced on 1\/1 gateways? in \d+ ms/)).toBeVisible();
 }
+
+/** Shows columns of the list that are hidden until somebody asks for them. */
+export async function showColumns(page: Page, ...names: string[]): Promise<void> {
+  await page.getByText("Columns", { exact: true }).first().click();
+  for (const name of names) await page.getByRole("checkbox", { name, exact: true }).check();
+  await page.getByRole("button", { name: "Show these columns" }).click();
+  for (const name of names) await expect(page.getByRole("columnheader", { name })).toBeVisible();
+}

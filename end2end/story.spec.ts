@@ -1,7 +1,7 @@
 // The main job, from signing in to a key that stops: S1, S3-S7, S12, A1, A2, A5, A9, R6, R11, R14, R20.
 import OpenAI from "openai";
 import { address, expect, newAddress, signIn, test } from "./support";
-import { createKey, keyRow, revoke, toggle } from "./keys";
+import { createKey, keyRow, revoke, showColumns, toggle } from "./keys";
 
 /** A client as a user would make it from the page's snippet. */
 function client(secret: string): OpenAI {
@@ -25,6 +25,7 @@ test("a key is made, used, seen, switched off and on, and revoked", async ({ pag
   expect(await ask(secret)).not.toBe("");
 
   await page.getByRole("link", { name: "I stored it" }).click();
+  await showColumns(page, "Requests", "Cost");
   const row = keyRow(page, "build-bot");
   await expect(row).toContainText(`••••${secret.slice(-4)}`);
   await expect(async () => {
@@ -61,6 +62,7 @@ test("a stream arrives word by word and is counted", async ({ page }) => {
   for await (const chunk of stream) frames += chunk.choices[0]?.delta.content ? 1 : 0;
   expect(frames).toBeGreaterThan(1);
   await page.getByRole("link", { name: "I stored it" }).click();
+  await showColumns(page, "Requests");
   await expect(async () => {
     await page.reload();
     await expect(keyRow(page, "streamer").locator("[data-label='Requests']")).toHaveText("1", { timeout: 500 });
