@@ -8,6 +8,7 @@ use crate::error::AppError;
 use crate::ui::Change;
 
 /// A key's fields as texts, as the form has them.
+#[expect(clippy::struct_excessive_bools, reason = "independent switches of a form")]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyTyped {
     /// Its name.

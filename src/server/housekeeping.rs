@@ -27,7 +27,7 @@ async fn keep_list(pool: &PgPool) {
             Ok(0) => {}
             Ok(rows) => tracing::debug!(rows, "brought the list of keys up to date"),
             Err(error) => {
-                tracing::warn!(%error, "the list of keys could not be brought up to date; soon again")
+                tracing::warn!(%error, "the list of keys could not be brought up to date; soon again");
             }
         }
         sleep(REFRESH_EVERY).await;

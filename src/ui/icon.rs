@@ -76,7 +76,7 @@ pub fn Icon(
 mod tests {
     use super::IconName;
 
-    const ALL: [IconName; 20] = [
+    const ALL: [IconName; 21] = [
         IconName::ArrowLeft,
         IconName::Ban,
         IconName::Check,

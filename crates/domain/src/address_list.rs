@@ -101,8 +101,13 @@ mod tests {
         for wrong in ["010.0.0.1", "1.2.3", "10.0.0.0/", "fe80::1%eth0", "1.2.3.4:80", "١.٢.٣.٤"] {
             assert!(matches!(parse(wrong), Err(AddressListError::Form { line: 1, .. })), "{wrong}");
         }
-        let many =
-            |count: u32| (0..count).map(|n| format!("10.0.{}.{}\n", n / 256, n % 256)).collect::<String>();
+        let many = |count: u32| {
+            let lines: Vec<String> = (0..count).map(|n| format!("10.0.{}.{}", n / 256, n % 256)).collect();
+            lines.join(
+                "
+",
+            )
+        };
         assert_eq!(parse(&many(100)).unwrap().len(), 100);
         assert_eq!(parse(&many(101)), Err(AddressListError::TooMany));
     }

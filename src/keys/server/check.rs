@@ -199,9 +199,9 @@ fn addresses(typed: &KeyTyped) -> Result<Option<Vec<IpNet>>, String> {
 /// Whoever uses the key now is on a list that is new, or it is said that this is meant.
 fn nobody_locked_out(typed: &KeyTyped, list: &[IpNet], context: &Context<'_>) -> Result<(), String> {
     let is_new = context.present.is_none_or(|present| present.addresses.as_deref() != Some(list));
-    let Some(last) = context.last_address.filter(|_| is_new && !typed.addresses_sure) else { return Ok(()) };
-    if AddressRule::only(list.iter().copied()).allows(last) {
+    let Some(from) = context.last_address.filter(|_| is_new && !typed.addresses_sure) else { return Ok(()) };
+    if AddressRule::only(list.iter().copied()).allows(from) {
         return Ok(());
     }
-    Err(format!("The last request with this key came from {last}, which the list leaves out."))
+    Err(format!("The last request with this key came from {from}, which the list leaves out."))
 }

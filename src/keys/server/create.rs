@@ -13,8 +13,7 @@ use domain::secret::{PlainSecret, mask};
 use serde_json::json;
 use store::audit::{self, Action, Event};
 use store::keys::{self, InsertKeyError, Key, NewKey, NewSecret, Setup};
-use store::{TenantTx, models};
-use time::OffsetDateTime;
+use store::{TenantTx, models, policy};
 use uuid::Uuid;
 
 use super::check::{self, Context};
@@ -71,7 +70,7 @@ async fn answer(visit: Visit, slug: &str, posted: &Fields) -> Result<CreateOutco
     let context = Context {
         offers: &offers,
         credits: member.visit.state.config.credits,
-        now: OffsetDateTime::now_utc(),
+        now: policy::pulse(&member.visit.state.pool).await?.now,
         present: None,
         last_address: None,
     };

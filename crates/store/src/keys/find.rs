@@ -310,9 +310,15 @@ fn narrow(sql: &mut QueryBuilder<Postgres>, tx: &TenantTx, query: &KeyQuery, wor
         Words::None => {}
         Words::Few { keys, and } => {
             sql.push(" AND f.key_id = ANY (").push_bind(keys.clone()).push(")");
-            and.iter().for_each(|term| has_term(sql, account, term));
+            for term in and {
+                has_term(sql, account, term);
+            }
         }
-        Words::Many(terms) => terms.iter().for_each(|term| has_term(sql, account, term)),
+        Words::Many(terms) => {
+            for term in terms {
+                has_term(sql, account, term);
+            }
+        }
     }
     if let Some(group) = query.group {
         sql.push(" AND f.group_id = ").push_bind(group.0);

@@ -137,15 +137,15 @@ impl Sums {
 
 /// Moves the counters of the keys of new rows.
 async fn count(connection: &mut PgConnection, records: &[&UsageRecord]) -> sqlx::Result<()> {
+    fn column<T>(keys: &BTreeMap<KeyId, Sums>, value: impl Fn(&Sums) -> T) -> Vec<T> {
+        keys.values().map(value).collect()
+    }
     let mut keys = BTreeMap::<KeyId, Sums>::new();
     for record in records {
         keys.entry(record.key_id).or_default().add(record);
     }
     if keys.is_empty() {
         return Ok(());
-    }
-    fn column<T>(keys: &BTreeMap<KeyId, Sums>, value: impl Fn(&Sums) -> T) -> Vec<T> {
-        keys.values().map(value).collect()
     }
     sqlx::query!(
         "SELECT FROM count_usage($1, $2, $3, $4, $5, $6, $7, $8)",
