@@ -122,7 +122,6 @@ fn cell(column: &str, row: &ListRow, slug: &str, may_act: bool) -> AnyView {
         "cost" => plain("cell-number", "Cost", key.cost_text.clone().into_any()),
         _ => ().into_any(),
     }
-    .into_any()
 }
 
 #[component]
