@@ -201,17 +201,13 @@ fn Created(row: ListRow) -> impl IntoView {
     .into_any()
 }
 
-/// When, and on hover and focus from where.
+/// When, and from where.
 #[component]
 fn Used(row: ListRow) -> impl IntoView {
     let ListRow { key, last_address, .. } = row;
-    let iso = key.last_used_iso;
-    match (iso, last_address) {
-        (Some(iso), Some(address)) => {
-            let exact = format!("{iso} from {address}");
-            view! { <TimeAgo iso=Some(iso) text=key.last_used_text exact /> }.into_any()
-        }
-        (iso, _) => view! { <TimeAgo iso text=key.last_used_text /> }.into_any(),
+    view! {
+        <TimeAgo iso=key.last_used_iso text=key.last_used_text />
+        {last_address.map(|address| view! { <span class="cell-note">"from " {address}</span> })}
     }
     .into_any()
 }
