@@ -16,7 +16,7 @@ pub fn KeyCreatedPage(
     let keys = format!("/a/{}/keys", account.slug);
     let shown = match secret {
         Some(secret) => view! { <Secret secret gateway_url receipt example_model /> }.into_any(),
-        None => view! { <ShownBefore mask /> }.into_any(),
+        None => view! { <ShownBefore mask replaced=older.is_some() /> }.into_any(),
     };
     let title =
         if older.is_some() { format!("The new secret of {name}") } else { format!("Your new key: {name}") };
@@ -88,14 +88,19 @@ fn ReceiptLine(receipt: Receipt) -> impl IntoView {
 
 /// The form was posted a second time, or the page reloaded.
 #[component]
-fn ShownBefore(mask: String) -> impl IntoView {
+fn ShownBefore(mask: String, replaced: bool) -> impl IntoView {
+    let words = if replaced {
+        "This secret was shown a moment ago; a secret is shown only once. If you did not store it, rotate the key again."
+    } else {
+        "This key was created and its secret shown a moment ago; a secret is shown only once. If you did not store it, \
+         create another key and revoke this one."
+    };
     view! {
         <div class="secret">
             <code class="mono">{mask}</code>
         </div>
         <Note tone=Tone::Warn>
-            "This key was created and its secret shown a moment ago; a secret is shown only once. If you did not \
-             store it, create another key and revoke this one."
+            {words}
         </Note>
     }
 }

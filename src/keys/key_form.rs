@@ -29,7 +29,8 @@ pub fn KeyForm(
     };
     let stale = !conflict.is_empty();
     let open = |fields: &[&str]| errors.iter().any(|(field, _)| fields.contains(&field.as_str()));
-    let (limits_open, access_open) = (open(&LIMITS), open(&ACCESS));
+    // An address that was just added is seen.
+    let (limits_open, access_open) = (open(&LIMITS), open(&ACCESS) || !typed.addresses.is_empty());
     let groups = choices.groups.iter().map(|choice| (choice.value.clone(), choice.label.clone())).collect();
     let basics = view! {
         <Basics typed=typed.clone() groups environments=choices.environments.clone() errors=errors.clone() />
@@ -45,6 +46,10 @@ pub fn KeyForm(
             </a>
             <PageHead title />
             <form class="form form-wide" method="post" action=action novalidate>
+                // What Enter in a field presses: the first button of the form, and not the one that adds an address.
+                <button type="submit" class="sr-only" tabindex="-1" aria-hidden="true">
+                    {verb}
+                </button>
                 {not_saved}
                 <Hidden of />
                 {basics}

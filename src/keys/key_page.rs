@@ -42,7 +42,7 @@ fn Key(view: KeyView) -> impl IntoView {
     let address = format!("{keys}/{}", key.id);
     let actions = account.may_edit.then(|| view! { <Actions address=address.clone() live /> });
     let rotation =
-        retiring.map(|secret| view! { <Rotation slug=slug.clone() key=key.id.clone() secret may_act /> });
+        retiring.map(|secret| view! { <Rotation slug=slug.clone() key=key.id.clone() row_version=key.row_version secret may_act /> });
     view! {
         <PageTitle text=format!("{name} - {}", account.name) />
         <Frame account notice=flash.notice>
@@ -127,12 +127,19 @@ fn Facts(slug: String, key: KeyRow, note: String, may_act: bool) -> impl IntoVie
 
 /// Two secrets live: how the older one is used, and the two ways out.
 #[component]
-fn Rotation(slug: String, key: String, secret: RetiringSecret, may_act: bool) -> impl IntoView {
+fn Rotation(
+    slug: String,
+    key: String,
+    row_version: i64,
+    secret: RetiringSecret,
+    may_act: bool,
+) -> impl IntoView {
     let form = move |action: &'static str, words: &'static str, slug: String, key: String| {
         view! {
             <form method="post" action=action>
                 <input type="hidden" name="slug" value=slug />
                 <input type="hidden" name="key" value=key />
+                <input type="hidden" name="row_version" value=row_version.to_string() />
                 <SubmitButton>{words}</SubmitButton>
             </form>
         }

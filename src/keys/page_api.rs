@@ -235,14 +235,14 @@ pub async fn load_delete(slug: String, key: String) -> Result<DeleteView, AppErr
 
 /// Stops the retiring secret of a rotation at once. Then the page it came from.
 #[server]
-pub async fn end_rotation(slug: String, key: String) -> Result<KeyChange, AppError> {
-    super::server::end_rotation(slug, key).await
+pub async fn end_rotation(slug: String, key: String, row_version: i64) -> Result<KeyChange, AppError> {
+    super::server::end_rotation(slug, key, row_version).await
 }
 
 /// Makes the retiring secret the current one again and stops the new one. Then the page it came from.
 #[server]
-pub async fn undo_rotation(slug: String, key: String) -> Result<KeyChange, AppError> {
-    super::server::undo_rotation(slug, key).await
+pub async fn undo_rotation(slug: String, key: String, row_version: i64) -> Result<KeyChange, AppError> {
+    super::server::undo_rotation(slug, key, row_version).await
 }
 
 /// Deletes a key for good. `name` is what was typed, where that is asked for. Then the list.

@@ -67,6 +67,7 @@ fn Rotate(view: RotateView) -> impl IntoView {
                 })}
             <form class="form form-end" method="post" action=action>
                 <input type="hidden" name="form_id" value=form_id />
+                <input type="hidden" name="row_version" value=key.row_version.to_string() />
                 <RadioGroup name="overlap" label="The present secret goes on working for" options value=overlap />
                 <ul class="facts">
                     <li>

@@ -15,11 +15,11 @@ mod secret;
 use std::time::Instant;
 
 use domain::KeyId;
-use domain::key::KeyStatus;
+use domain::key::{KeyState, KeyStatus};
 use serde_json::json;
 use store::TenantTx;
 use store::audit::{self, Action, Event};
-use store::keys::{self, StatusChange};
+use store::keys::{self, ListedKey, StatusChange};
 
 use super::{KeyChange, KeyFormOf, KeyFormView, Receipt, RevokeView};
 use crate::error::AppError;
@@ -40,7 +40,7 @@ pub use secret::replace_secret;
 pub(in crate::keys) use secret::{end_rotation, load_rotate, undo_rotation};
 
 use form::Offers;
-use rows::key_row;
+use rows::{key_row, row_with_state};
 
 /// Who may create, switch and revoke keys, or stronger.
 pub(super) const MAY_EDIT: Role = Role::Developer;
@@ -103,7 +103,8 @@ async fn change_status(
 ) -> Result<KeyChange, Failure> {
     let mut tx = TenantTx::begin(&member.visit.state.pool, member.membership.account_id).await?;
     let change = keys::set_status(&mut tx, id, to).await?;
-    let key = keys::find(&mut tx, id).await?.ok_or(AppError::NotFound)?;
+    let listed = keys::find_listed(&mut tx, id).await?.ok_or(AppError::NotFound)?;
+    let key = &listed.key;
     match change {
         StatusChange::NotFound => return Err(AppError::NotFound.into()),
         StatusChange::Refused { .. } => return Err(already_revoked().into()),
@@ -111,6 +112,9 @@ async fn change_status(
         StatusChange::Changed { from, name } => {
             if seen.is_some_and(|seen| seen + 1 != key.row_version) {
                 return Err(changed_meanwhile(from, to).into());
+            }
+            if to == KeyStatus::Enabled {
+                may_be_enabled(&listed)?;
             }
             let detail = json!({ "from": from.as_str(), "to": to.as_str() });
             let event = Event { action: action(to), target: Some(id.0), target_name: &name, detail };
@@ -121,7 +125,17 @@ async fn change_status(
     tx.commit().await?;
     let receipt = receipt_after_commit(member).await;
     let notice = format!("{} {}. {}.", done_word(to), key.name, receipt.text);
-    Ok(KeyChange { key: key_row(&key), receipt, notice, next })
+    Ok(KeyChange { key: row_with_state(&listed), receipt, notice, next })
+}
+
+/// A key that would be refused all the same is not called enabled: its expiry or its limit is to be changed first.
+fn may_be_enabled(key: &ListedKey) -> Result<(), AppError> {
+    let message = match KeyState::of(KeyStatus::Enabled, key.signs, key.key.now) {
+        KeyState::Expired => "This key has expired. Give it more time first, then enable it.",
+        KeyState::Exhausted => "A limit of this key is used up. Raise the limit first, then enable it.",
+        _ => return Ok(()),
+    };
+    Err(AppError::Conflict { message: message.to_owned() })
 }
 
 /// The receipt for what was just committed.

@@ -128,22 +128,24 @@ async fn of_two_people_the_second_sees_both_values(pool: PgPool) {
     let path = format!("/a/{slug}/keys/{id}/edit");
     let mut second = ada.tab();
     assert_eq!(second.get(&path).await.input("row_version"), "1");
-    let first = with(filled(("row_version", "1")), "rate", "10");
+    let first = with(filled(("row_version", "1")), "rate", "1110");
     assert_eq!(ada.post(&path, &first).await.status, StatusCode::SEE_OTHER);
-    let late = with(filled(("row_version", "1")), "rate", "20");
+    let late = with(filled(("row_version", "1")), "rate", "2220");
     let told: Page = second.post(&path, &late).await;
     assert_eq!(told.status, StatusCode::CONFLICT);
     let text = told.text();
     assert!(
-        text.contains("Somebody else has saved this meanwhile") && text.contains("10") && text.contains("20")
+        text.contains("Somebody else has saved this meanwhile")
+            && text.contains("1110")
+            && text.contains("2220")
     );
-    assert_eq!(only_key(&console).await.1.setup.requests_per_minute, Some(10), "nothing was saved");
+    assert_eq!(only_key(&console).await.1.setup.requests_per_minute, Some(1_110), "nothing was saved");
     let version = told.input("row_version");
-    let meant = with(filled(("row_version", &version)), "rate", "20");
+    let meant = with(filled(("row_version", &version)), "rate", "2220");
     assert_eq!(second.post(&path, &meant).await.status, StatusCode::SEE_OTHER);
-    assert_eq!(only_key(&console).await.1.setup.requests_per_minute, Some(20));
+    assert_eq!(only_key(&console).await.1.setup.requests_per_minute, Some(2_220));
     let changes = "SELECT count(*) FROM audit_events WHERE action = 'key.changed'
-                   AND detail -> 'Requests per minute' ->> 'from' = '10'";
+                   AND detail -> 'Requests per minute' ->> 'from' = '1110'";
     assert_eq!(console.count(changes).await, 1);
 }
 

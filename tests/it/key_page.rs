@@ -21,8 +21,10 @@ async fn one_key(pool: PgPool) -> (TestConsole, Browser, String, String) {
 }
 
 async fn rotate(browser: &mut Browser, address: &str, overlap: &str) -> Page {
-    let form_id = browser.get(&format!("{address}/rotate")).await.input("form_id");
-    browser.post(&format!("{address}/secret"), &[("form_id", &form_id), ("overlap", overlap)]).await
+    let form = browser.get(&format!("{address}/rotate")).await;
+    let (form_id, version) = (form.input("form_id"), form.input("row_version"));
+    let fields = [("form_id", form_id.as_str()), ("row_version", &version), ("overlap", overlap)];
+    browser.post(&format!("{address}/secret"), &fields).await
 }
 
 const LIVE: &str = "SELECT count(*) FROM key_secrets WHERE ends_at IS NULL OR ends_at > now()";
@@ -31,7 +33,7 @@ const LIVE: &str = "SELECT count(*) FROM key_secrets WHERE ends_at IS NULL OR en
 async fn a_rotation_shows_the_new_secret_once_and_the_old_one_as_retiring(pool: PgPool) {
     let (console, mut ada, slug, address) = one_key(pool).await;
     let form_id = ada.get(&format!("{address}/rotate")).await.input("form_id");
-    let fields = [("form_id", form_id.as_str()), ("overlap", "24h")];
+    let fields = [("form_id", form_id.as_str()), ("row_version", "1"), ("overlap", "24h")];
     let rotated = ada.post(&format!("{address}/secret"), &fields).await;
     assert_eq!((rotated.status, rotated.header("cache-control")), (StatusCode::OK, "no-store"));
     let secret = secret_in(&rotated).expect("the new secret is in the answer");
@@ -43,18 +45,31 @@ async fn a_rotation_shows_the_new_secret_once_and_the_old_one_as_retiring(pool: 
     let page = ada.get(&address).await;
     assert!(page.text().contains("Rotation under way") && page.text().contains("Not used lately"));
     assert!(page.text().contains(&secret[63..]) && !page.body.contains(&secret[18..61]));
+    let stale = [
+        ("form_id", uuid::Uuid::nil().to_string()),
+        ("row_version", "1".to_owned()),
+        ("overlap", "now".to_owned()),
+    ];
+    let stale: Vec<(&str, &str)> = stale.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let stale = ada.post(&format!("{address}/secret"), &stale).await;
+    assert_eq!(stale.status, StatusCode::CONFLICT);
+    assert!(stale.text().contains("This key was changed meanwhile"), "{}", stale.text());
     let second = rotate(&mut ada, &address, "1h").await;
     assert_eq!(second.status, StatusCode::CONFLICT);
     assert!(second.text().contains("A rotation is under way already"), "{}", second.text());
 
     let id = address.rsplit('/').next().unwrap().to_owned();
-    let about = [("slug", slug.as_str()), ("key", id.as_str())];
-    assert_eq!(ada.post(UndoRotation::PATH, &about).await.status, StatusCode::SEE_OTHER);
+    let change = async |ada: &mut Browser, path: &'static str| {
+        let version = ada.get(&address).await.input("row_version");
+        let about = [("slug", slug.as_str()), ("key", id.as_str()), ("row_version", version.as_str())];
+        ada.post(path, &about).await
+    };
+    assert_eq!(change(&mut ada, UndoRotation::PATH).await.status, StatusCode::SEE_OTHER);
     assert_eq!(console.count(LIVE).await, 1);
     assert!(!ada.get(&address).await.text().contains("Rotation under way"));
     rotate(&mut ada, &address, "7d").await;
     assert_eq!(console.count(LIVE).await, 2);
-    assert_eq!(ada.post(EndRotation::PATH, &about).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(change(&mut ada, EndRotation::PATH).await.status, StatusCode::SEE_OTHER);
     assert_eq!(console.count(LIVE).await, 1);
     rotate(&mut ada, &address, "now").await;
     assert_eq!(console.count(LIVE).await, 1);
@@ -137,7 +152,9 @@ async fn for_others_there_is_no_such_key_and_a_viewer_changes_nothing(pool: PgPo
             let missing = bob.get(&format!("{path}{part}")).await;
             assert_eq!(missing.status, StatusCode::NOT_FOUND, "{path}{part}");
         }
-        let posted = bob.post(&format!("{path}/secret"), &[("form_id", &id), ("overlap", "now")]).await;
+        let posted = bob
+            .post(&format!("{path}/secret"), &[("form_id", &id), ("row_version", "1"), ("overlap", "now")])
+            .await;
         assert_eq!(posted.status, StatusCode::NOT_FOUND);
     }
     console.set_role("bob@example.com", &slug, "viewer").await;
@@ -147,7 +164,9 @@ async fn for_others_there_is_no_such_key_and_a_viewer_changes_nothing(pool: PgPo
     for part in ["/rotate", "/delete", "/edit"] {
         assert_eq!(bob.get(&format!("{address}{part}")).await.status, StatusCode::FORBIDDEN, "{part}");
     }
-    let posted = bob.post(&format!("{address}/secret"), &[("form_id", &id), ("overlap", "now")]).await;
+    let posted = bob
+        .post(&format!("{address}/secret"), &[("form_id", &id), ("row_version", "1"), ("overlap", "now")])
+        .await;
     assert_eq!(posted.status, StatusCode::FORBIDDEN);
     assert_eq!(console.count("SELECT count(*) FROM key_secrets").await, 1);
     assert_eq!(ada.get(&address).await.status, StatusCode::OK);

@@ -140,7 +140,7 @@ async fn a_row_says_what_is_left_and_what_it_is_bound_to(pool: PgPool) {
     let text = page.text();
     for told in [
         "CI & <b>",
-        "7\u{202f}500\u{202f}000 of 50\u{202f}000\u{202f}000 credits left",
+        "7 500 000 of 50 000 000 credits left",
         "$15.00 of $100.00",
         "resets in",
         "600/min",

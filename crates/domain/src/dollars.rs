@@ -23,7 +23,7 @@ pub enum PriceError {
     #[error("An amount has at most nine digits after the point")]
     TooFine,
     /// Above the dearest one, which is this many dollars.
-    #[error("At most {0} dollars can be set here")]
+    #[error("This can be at most {0} dollars")]
     TooDear(i64),
     /// A comma that parts no thousands: it may be meant for the point.
     #[error("Write a point before the cents, and commas between thousands or not at all")]

@@ -69,7 +69,8 @@ pub(super) fn setup(typed: &KeyTyped, context: &Context<'_>) -> Result<Setup, Er
             fit: if typed.fit == "strict" { Fit::Strict } else { Fit::Clamp },
             cost: cost?,
             tokens: tokens?,
-            period: period(&typed.period),
+            // Nothing to start anew is nothing to remember.
+            period: if cost?.is_none() && tokens?.is_none() { Period::Never } else { period(&typed.period) },
         })
     };
     match setup() {

@@ -7,6 +7,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use domain::KeyId;
+use domain::dollars::write_price;
 use domain::key::KeyStatus;
 use serde_json::{Value, json};
 use store::TenantTx;
@@ -156,7 +157,7 @@ async fn stale(
     let now = find(member, id).await?;
     form.of = form_of(id, &now);
     form.conflict = changes(&now.setup, wanted, offers);
-    if form.conflict.is_empty() {
+    if now.setup == *wanted {
         // They wanted the same.
         return Ok(Answer::Saved(format!("Saved {}.", wanted.name)));
     }
@@ -184,6 +185,8 @@ fn changes(before: &Setup, after: &Setup, offers: &Offers) -> Vec<Change> {
         let list = |list: &Option<Vec<String>>, all: &str| {
             list.as_ref().map_or_else(|| all.to_owned(), |list| list.join(", "))
         };
+        let has_limit = setup.cost.is_some() || setup.tokens.is_some();
+        let period = if has_limit { form::period_word(setup.period).to_owned() } else { String::new() };
         let expires = setup.expires_at.map_or_else(|| "Never".to_owned(), crate::server::text::date_time);
         [
             ("Name", typed.name),
@@ -191,9 +194,9 @@ fn changes(before: &Setup, after: &Setup, offers: &Offers) -> Vec<Change> {
             ("Group", offers.group_name(&typed.group)),
             ("Environment", typed.environment),
             ("Expires", expires),
-            ("Cost limit", setup.cost.map(|cost| cost.to_string()).unwrap_or_default()),
+            ("Cost limit", setup.cost.map(|cost| format!("${}", write_price(cost.0))).unwrap_or_default()),
             ("Token limit", typed.tokens),
-            ("Reset period", form::period_word(setup.period).to_owned()),
+            ("Reset period", period),
             ("Requests per minute", typed.rate),
             ("Beyond a limit", typed.fit),
             ("Models", list(&setup.models, "All")),

@@ -148,7 +148,8 @@ async fn find(member: Member, fields: Fields) -> Result<Next, Failure> {
              by its last four characters instead.",
         ));
     }
-    Ok(Next::to(asked(&fields)))
+    // Words are looked for among all keys again, not in the one that was pasted before.
+    Ok(Next::to(KeyQuery { key: None, ..asked(&fields) }))
 }
 
 async fn save_or_forget(member: Member, fields: Fields) -> Result<Next, Failure> {

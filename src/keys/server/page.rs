@@ -15,7 +15,7 @@ use store::{TenantTx, audit, keys, limits, refusals};
 use time::OffsetDateTime;
 
 use super::form::{self, Offers};
-use super::{account_view, key_id, key_row};
+use super::{account_view, key_id, row_with_state};
 use crate::error::AppError;
 use crate::keys::{KeyEvent, KeyPart, KeyTab, KeyView, LimitBar, RefusedRow, RetiringSecret, ServedRow};
 use crate::server::session::Role;
@@ -36,7 +36,7 @@ pub(in crate::keys) async fn load_key(
         let id = key_id(&key)?;
         let offers = Offers::load(&member).await?;
         let mut tx = TenantTx::begin(&member.visit.state.pool, member.membership.account_id).await?;
-        let key = keys::find(&mut tx, id).await?.ok_or(AppError::NotFound)?;
+        let key = keys::find_listed(&mut tx, id).await?.ok_or(AppError::NotFound)?;
         let found = keys::find_setup(&mut tx, id).await?.ok_or(AppError::NotFound)?;
         let retiring = retiring(&mut tx, id, found.now).await?;
         let part = match tab {
@@ -52,7 +52,7 @@ pub(in crate::keys) async fn load_key(
         tx.commit().await?;
         Ok(KeyView {
             account: account_view(&member),
-            key: key_row(&key),
+            key: row_with_state(&key),
             note: found.setup.note,
             retiring,
             part,

@@ -57,12 +57,18 @@ pub(super) fn key_row(key: &Key) -> KeyRow {
     }
 }
 
+/// A key with the state that its clock and its counters say.
+pub(super) fn row_with_state(row: &ListedKey) -> KeyRow {
+    let state = KeyState::of(row.key.status, row.signs, row.key.now);
+    KeyRow { state_text: state.words().to_owned(), ..key_row(&row.key) }
+}
+
 /// One row of the list with everything its columns can show.
 pub(super) fn list_row(row: &ListedKey, credits: CreditRate) -> ListRow {
     let (key, now) = (&row.key, row.key.now);
     let state = KeyState::of(key.status, row.signs, now);
     ListRow {
-        key: KeyRow { state_text: state.words().to_owned(), ..key_row(key) },
+        key: row_with_state(row),
         look: look(state),
         note: row.note.clone(),
         environment: row.environment.clone(),

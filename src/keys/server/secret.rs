@@ -17,9 +17,12 @@ use super::create::{Made, created_view};
 use super::{MAY_EDIT, account_view, already_revoked, key_id, key_row, page, receipt_after_commit};
 use crate::error::AppError;
 use crate::keys::{KeyChange, RotateView, SecretOutcome};
-use crate::server::forms::{Fields, Posted};
+use crate::server::forms::{Fields, Posted, seen_version};
 use crate::server::secrets::random;
 use crate::server::{AppState, Failure, Member, Visit, documents, functions, respond_as, router, text};
+
+const CHANGED_MEANWHILE: &str =
+    "This key was changed meanwhile. Look again, then repeat it if you still want to.";
 
 /// The question before a new secret.
 pub(in crate::keys) async fn load_rotate(slug: String, key: String) -> Result<RotateView, AppError> {
@@ -89,6 +92,7 @@ async fn answer(visit: Visit, slug: &str, key: &str, posted: &Fields) -> Result<
     let form_id: Uuid = posted.text("form_id").parse().map_err(|_| AppError::Malformed)?;
     let word = posted.text("overlap");
     let overlap = overlap(&word)?;
+    let seen = seen_version(&posted)?;
     let config = &member.visit.state.config;
     let secret = PlainSecret::from_entropy(&config.key_prefix, &random()?);
     let mut tx = TenantTx::begin(&member.visit.state.pool, member.membership.account_id).await?;
@@ -100,23 +104,28 @@ async fn answer(visit: Visit, slug: &str, key: &str, posted: &Fields) -> Result<
         last4: secret.last4(),
         form_id,
     };
-    match keys::replace_secret(&mut tx, id, new, overlap).await {
+    match keys::replace_secret(&mut tx, id, new, overlap, seen).await {
         Ok(()) => {}
         // A repeat or a reload: the key is shown without its secret.
         Err(ReplaceError::FormUsed(made)) if made == id => {
             let key = keys::find(&mut tx, id).await?.ok_or(AppError::NotFound)?;
             drop(tx);
-            let view = created_view(&member, Made { key, secret: None }).await;
+            let mut view = created_view(&member, Made { key, secret: None }).await;
+            view.older = Some("The key has a new secret.".to_owned());
             return Ok(SecretOutcome::Replaced(Box::new(view)));
         }
         Err(ReplaceError::FormUsed(_)) => return Err(AppError::Malformed.into()),
         Err(ReplaceError::Revoked) => return Err(already_revoked().into()),
         Err(ReplaceError::NotFound) => return Err(AppError::NotFound.into()),
-        Err(ReplaceError::RotationRunning) => {
+        Err(refused @ (ReplaceError::RotationRunning | ReplaceError::Stale)) => {
             drop(tx);
             let mut view = question(&member, id, form_id, word).await?;
-            let message =
-                "A rotation is under way already. End or undo it first, or replace both secrets at once.";
+            let message = match refused {
+                ReplaceError::Stale => CHANGED_MEANWHILE,
+                _ => {
+                    "A rotation is under way already. End or undo it first, or replace both secrets at once."
+                }
+            };
             view.error = Some(AppError::Conflict { message: message.to_owned() });
             return Ok(SecretOutcome::Refused(Box::new(view)));
         }
@@ -138,21 +147,29 @@ async fn answer(visit: Visit, slug: &str, key: &str, posted: &Fields) -> Result<
     Ok(SecretOutcome::Replaced(Box::new(view)))
 }
 
-pub(in crate::keys) async fn end_rotation(slug: String, key: String) -> Result<KeyChange, AppError> {
+pub(in crate::keys) async fn end_rotation(
+    slug: String,
+    key: String,
+    row_version: i64,
+) -> Result<KeyChange, AppError> {
     respond_as("end_rotation", slug, MAY_EDIT, async move |member| {
         let id = key_id(&key)?;
         let mut tx = TenantTx::begin(&member.visit.state.pool, member.membership.account_id).await?;
-        let change = keys::end_rotation(&mut tx, id).await;
+        let change = keys::end_rotation(&mut tx, id, row_version).await;
         finish(&member, tx, id, change, Action::KeyRotationEnded, "Ended the rotation of").await
     })
     .await
 }
 
-pub(in crate::keys) async fn undo_rotation(slug: String, key: String) -> Result<KeyChange, AppError> {
+pub(in crate::keys) async fn undo_rotation(
+    slug: String,
+    key: String,
+    row_version: i64,
+) -> Result<KeyChange, AppError> {
     respond_as("undo_rotation", slug, MAY_EDIT, async move |member| {
         let id = key_id(&key)?;
         let mut tx = TenantTx::begin(&member.visit.state.pool, member.membership.account_id).await?;
-        let change = keys::undo_rotation(&mut tx, id).await;
+        let change = keys::undo_rotation(&mut tx, id, row_version).await;
         finish(&member, tx, id, change, Action::KeyRotationUndone, "Undid the rotation of").await
     })
     .await
@@ -170,6 +187,11 @@ async fn finish(
     match change? {
         RotationChange::Changed => {}
         RotationChange::NotFound => return Err(AppError::NotFound.into()),
+        RotationChange::Stale => {
+            let message =
+                "This key was changed meanwhile. Look again, then repeat it if you still want to.".to_owned();
+            return Err(AppError::Conflict { message }.into());
+        }
         RotationChange::NoneRunning => {
             let message = "The rotation is over already: only one secret works now.".to_owned();
             return Err(AppError::Conflict { message }.into());

@@ -82,7 +82,9 @@ impl Cursor {
             Sort::Created | Sort::Used | Sort::Expires if value == "never" => CursorValue::Moment(None),
             Sort::Created | Sort::Used | Sort::Expires => {
                 let nanoseconds = value.parse::<i64>().ok().map(|micros| i128::from(micros) * 1_000)?;
-                CursorValue::Moment(Some(OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).ok()?))
+                let moment = OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).ok();
+                // What a database holds, and a key can have.
+                CursorValue::Moment(Some(moment.filter(|moment| (1..=9_999).contains(&moment.year()))?))
             }
             Sort::State | Sort::Share => CursorValue::Number(value.parse().ok()?),
         };

@@ -12,6 +12,9 @@ use uuid::Uuid;
 use super::{NewSecret, find_by_form, insert_secret, lock_form};
 use crate::TenantTx;
 
+/// A busy key's older rows say nothing new of how its secrets are used now.
+const LOOKED_AT: i64 = 20_000;
+
 /// Why a secret was not replaced.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplaceError {
@@ -21,6 +24,9 @@ pub enum ReplaceError {
     /// The key is revoked.
     #[error("the key is revoked")]
     Revoked,
+    /// The key was changed since the version that was seen.
+    #[error("the key was changed meanwhile")]
+    Stale,
     /// A rotation is under way: a third live secret is not made.
     #[error("a rotation is under way")]
     RotationRunning,
@@ -40,12 +46,13 @@ pub async fn replace_secret(
     key: KeyId,
     secret: NewSecret<'_>,
     overlap: Option<Duration>,
+    seen: i64,
 ) -> Result<(), ReplaceError> {
     lock_form(tx, secret.form_id).await?;
     if let Some(made) = find_by_form(tx, secret.form_id).await? {
         return Err(ReplaceError::FormUsed(made));
     }
-    lock_live(tx, key).await?;
+    lock_live(tx, key, seen).await?;
     let account = tx.account();
     if overlap.is_some() {
         let retiring = sqlx::query_scalar!(
@@ -82,14 +89,17 @@ pub enum RotationChange {
     Changed,
     /// There is none under way: it has ended by itself, or somebody else has ended it.
     NoneRunning,
+    /// The key was changed since the version that was seen: it may be another rotation.
+    Stale,
     /// No such key in this account, or a revoked one.
     NotFound,
 }
 
 /// Ends the overlap of a rotation: the retiring secret stops at once.
-pub async fn end_rotation(tx: &mut TenantTx, key: KeyId) -> sqlx::Result<RotationChange> {
-    if !is_live(tx, key).await? {
-        return Ok(RotationChange::NotFound);
+pub async fn end_rotation(tx: &mut TenantTx, key: KeyId, seen: i64) -> sqlx::Result<RotationChange> {
+    let may = may_change(tx, key, seen).await?;
+    if may != RotationChange::Changed {
+        return Ok(may);
     }
     let account = tx.account();
     let ended = sqlx::query!(
@@ -107,9 +117,10 @@ pub async fn end_rotation(tx: &mut TenantTx, key: KeyId) -> sqlx::Result<Rotatio
 }
 
 /// Undoes a rotation: the retiring secret is the current one again, the new one stops at once.
-pub async fn undo_rotation(tx: &mut TenantTx, key: KeyId) -> sqlx::Result<RotationChange> {
-    if !is_live(tx, key).await? {
-        return Ok(RotationChange::NotFound);
+pub async fn undo_rotation(tx: &mut TenantTx, key: KeyId, seen: i64) -> sqlx::Result<RotationChange> {
+    let may = may_change(tx, key, seen).await?;
+    if may != RotationChange::Changed {
+        return Ok(may);
     }
     let account = tx.account();
     let retiring = sqlx::query_scalar!(
@@ -159,13 +170,14 @@ pub struct LiveSecret {
     pub ends_at: Option<OffsetDateTime>,
     /// Admitted requests with it in the last hour.
     pub last_hour: i64,
-    /// When it was used last, as far as the last 32 days tell.
+    /// When it was used last, as far as the key's newest ledger rows tell.
     pub last_used_at: Option<OffsetDateTime>,
     /// From where.
     pub last_address: Option<IpNet>,
 }
 
-/// The key's live secrets, the current one first. Looks at the ledger's newest rows of the key only.
+/// The key's live secrets, the current one first. How a retiring one is used is read from at most the newest
+/// [`LOOKED_AT`] ledger rows of the key; of the current one, nothing.
 pub async fn list_secrets(tx: &mut TenantTx, key: KeyId) -> sqlx::Result<Vec<LiveSecret>> {
     let account = tx.account();
     sqlx::query_as!(
@@ -174,48 +186,64 @@ pub async fn list_secrets(tx: &mut TenantTx, key: KeyId) -> sqlx::Result<Vec<Liv
                   last.started_at AS "last_used_at?", last.client AS "last_address?: IpNet"
            FROM key_secrets s
            CROSS JOIN LATERAL (
-               SELECT count(*) AS last_hour FROM usage_records r
-               WHERE r.account_id = $1 AND r.key_id = $2 AND r.id >= uuid_floor(now() - interval '1 hour')
-                     AND r.public_id = s.public_id
+               SELECT count(*) FILTER (WHERE r.public_id = s.public_id) AS last_hour FROM (
+                   SELECT public_id FROM usage_records
+                   WHERE account_id = $1 AND key_id = $2 AND id >= uuid_floor(now() - interval '1 hour')
+                         AND s.ends_at IS NOT NULL
+                   ORDER BY id DESC LIMIT $3
+               ) r
            ) u
            LEFT JOIN LATERAL (
-               SELECT r.started_at, r.client FROM usage_records r
-               WHERE r.account_id = $1 AND r.key_id = $2 AND r.id >= uuid_floor(now() - interval '32 days')
-                     AND r.public_id = s.public_id
-               ORDER BY r.id DESC LIMIT 1
+               SELECT r.started_at, r.client FROM (
+                   SELECT public_id, started_at, client, id FROM usage_records
+                   WHERE account_id = $1 AND key_id = $2 AND id >= uuid_floor(now() - interval '32 days')
+                         AND s.ends_at IS NOT NULL
+                   ORDER BY id DESC LIMIT $3
+               ) r
+               WHERE r.public_id = s.public_id ORDER BY r.id DESC LIMIT 1
            ) last ON true
            WHERE s.account_id = $1 AND s.key_id = $2 AND (s.ends_at IS NULL OR s.ends_at > now())
            ORDER BY s.ends_at NULLS FIRST"#,
         account as AccountId,
         key as KeyId,
+        LOOKED_AT,
     )
     .fetch_all(tx.connection())
     .await
 }
 
-async fn lock_live(tx: &mut TenantTx, key: KeyId) -> Result<(), ReplaceError> {
+async fn lock_live(tx: &mut TenantTx, key: KeyId, seen: i64) -> Result<(), ReplaceError> {
     match status_for_update(tx, key).await? {
-        Some(KeyStatus::Enabled | KeyStatus::Disabled) => Ok(()),
-        Some(KeyStatus::Revoked) => Err(ReplaceError::Revoked),
-        Some(KeyStatus::Deleted) | None => Err(ReplaceError::NotFound),
+        Some((KeyStatus::Enabled | KeyStatus::Disabled, version)) if version == seen => Ok(()),
+        Some((KeyStatus::Enabled | KeyStatus::Disabled, _)) => Err(ReplaceError::Stale),
+        Some((KeyStatus::Revoked, _)) => Err(ReplaceError::Revoked),
+        Some((KeyStatus::Deleted, _)) | None => Err(ReplaceError::NotFound),
     }
 }
 
-async fn is_live(tx: &mut TenantTx, key: KeyId) -> sqlx::Result<bool> {
-    let status = status_for_update(tx, key).await?;
-    Ok(matches!(status, Some(KeyStatus::Enabled | KeyStatus::Disabled)))
+/// Whether a key can be changed, and was not since `seen`.
+async fn may_change(tx: &mut TenantTx, key: KeyId, seen: i64) -> sqlx::Result<RotationChange> {
+    Ok(match status_for_update(tx, key).await? {
+        Some((KeyStatus::Enabled | KeyStatus::Disabled, version)) if version == seen => {
+            RotationChange::Changed
+        }
+        Some((KeyStatus::Enabled | KeyStatus::Disabled, _)) => RotationChange::Stale,
+        _ => RotationChange::NotFound,
+    })
 }
 
-/// A key's status, and nobody changes it before this transaction ends.
-async fn status_for_update(tx: &mut TenantTx, key: KeyId) -> sqlx::Result<Option<KeyStatus>> {
+/// A key's status and version, and nobody changes it before this transaction ends.
+async fn status_for_update(tx: &mut TenantTx, key: KeyId) -> sqlx::Result<Option<(KeyStatus, i64)>> {
     let account = tx.account();
-    sqlx::query_scalar!(
-        r#"SELECT status AS "status: KeyStatus" FROM api_keys WHERE account_id = $1 AND id = $2 FOR UPDATE"#,
+    let found = sqlx::query!(
+        r#"SELECT status AS "status: KeyStatus", row_version FROM api_keys
+           WHERE account_id = $1 AND id = $2 FOR UPDATE"#,
         account as AccountId,
         key as KeyId,
     )
     .fetch_optional(tx.connection())
-    .await
+    .await?;
+    Ok(found.map(|found| (found.status, found.row_version)))
 }
 
 async fn raise_version(tx: &mut TenantTx, key: KeyId) -> sqlx::Result<()> {
@@ -258,9 +286,15 @@ mod tests {
             last4: secret.last4(),
             form_id: Uuid::from_bytes([seed; 16]),
         };
-        replace_secret(&mut tx, key, new, overlap).await?;
+        let seen = find_version(&mut tx, key).await;
+        replace_secret(&mut tx, key, new, overlap, seen).await?;
         tx.commit().await?;
         Ok(secret.public_id().to_string())
+    }
+
+    /// The key's version; 0 where there is no such key.
+    async fn find_version(tx: &mut TenantTx, key: KeyId) -> i64 {
+        crate::keys::find(tx, key).await.unwrap().map_or(0, |key| key.row_version)
     }
 
     /// The public ids of the live secrets, the current one first.
@@ -282,8 +316,13 @@ mod tests {
 
         let change = async |undo: bool| {
             let mut tx = TenantTx::begin(&console, acme.id).await.unwrap();
-            let change =
-                if undo { undo_rotation(&mut tx, key).await } else { end_rotation(&mut tx, key).await };
+            let seen = find_version(&mut tx, key).await;
+            assert_eq!(end_rotation(&mut tx, key, seen - 1).await.unwrap(), RotationChange::Stale);
+            let change = if undo {
+                undo_rotation(&mut tx, key, seen).await
+            } else {
+                end_rotation(&mut tx, key, seen).await
+            };
             tx.commit().await.unwrap();
             change.unwrap()
         };
