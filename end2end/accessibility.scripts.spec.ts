@@ -73,8 +73,10 @@ test("the form and the page of a key are accessible", async ({ page }) => {
   await page.getByLabel("Everything").check();
   await page.getByRole("button", { name: "Create", exact: true }).click();
   await page.getByRole("link", { name: "I stored it" }).click();
-  await page.getByText("Filters", { exact: true }).click();
+  const filters = page.getByText("Filters", { exact: true });
+  await filters.click();
   await twice();
+  await filters.click();
   await page.getByRole("link", { name: "seen", exact: true }).click();
   const key = page.url();
   await twice();
