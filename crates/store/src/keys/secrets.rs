@@ -286,8 +286,8 @@ mod tests {
             last4: secret.last4(),
             form_id: Uuid::from_bytes([seed; 16]),
         };
-        let seen = find_version(&mut tx, key).await;
-        replace_secret(&mut tx, key, new, overlap, seen).await?;
+        let version = find_version(&mut tx, key).await;
+        replace_secret(&mut tx, key, new, overlap, version).await?;
         tx.commit().await?;
         Ok(secret.public_id().to_string())
     }
