@@ -53,7 +53,6 @@ pub fn text(options: &Options, machine: &Machine, measured: &Measurement) -> Str
         format!("`{command}`; busy is {} requests a second.\n", measured.busy),
         table::times(measured),
         "## Nothing lost, nothing twice\n".to_owned(),
-        "Warm-up included.\n".to_owned(),
         counts(&command, &measured.counts),
     ]);
     if !measured.failures.is_empty() {
@@ -103,20 +102,23 @@ fn failures(measured: &Measurement) -> String {
     lines.collect::<Vec<_>>().concat()
 }
 
+/// A table like the others, the command above it: who runs that gets figures of the same kind, and equal ones in a row.
 fn counts(command: &str, counts: &[Count]) -> String {
-    let line = |count: &Count| {
+    let head = format!(
+        "`{command}`; warm-up included. In a row all three counts are equal, or the command fails.\n\n\
+         | keys | requests answered | asked of the upstream | rows in the ledger | ready after its start |\n\
+         |-----:|------------------:|----------------------:|-------------------:|----------------------:|\n"
+    );
+    let row = |count: &Count| {
         let Count { keys, answered, upstream, ledger, ready_after, .. } = count;
-        let after = duration(*ready_after);
-        format!(
-            "- Gateway with {keys} keys (`{command}`): {answered} requests answered, {upstream} asked of the upstream, \
-             {ledger} rows in the ledger; ready {after} after its start\n"
-        )
+        format!("| {keys} | {answered} | {upstream} | {ledger} | {} |\n", duration(*ready_after))
     };
-    let mut lines: Vec<String> = counts.iter().map(line).collect();
+    let mut parts = vec![head];
+    parts.extend(counts.iter().map(row));
     if let [few, many, ..] = counts {
         let kilobytes = many.idle_memory.saturating_sub(few.idle_memory);
         let bytes = kilobytes * 1_024 / u64::from(many.keys.saturating_sub(few.keys).max(1));
-        lines.push(format!("- A key takes {bytes} bytes of a gateway's memory (`{command}`)\n"));
+        parts.push(format!("\n`{command}`: a key takes {bytes} bytes of a gateway's memory.\n"));
     }
-    lines.concat()
+    parts.concat()
 }
