@@ -1,11 +1,14 @@
 //! Forms that are plain routes: read, judged field by field, given back whole with what is wrong, or left for a page.
 
-use axum::http::HeaderValue;
+use axum::body::Body;
+use axum::extract::Request;
 use axum::http::header::SET_COOKIE;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 
-use super::flash;
 use super::respond::Visit;
+use super::state::AppState;
+use super::{documents, flash, functions, router};
 use crate::auth::Flash;
 use crate::error::AppError;
 use crate::ui::Change;
@@ -14,6 +17,38 @@ use crate::ui::Change;
 pub type Fields = Vec<(String, String)>;
 /// What is wrong: field and message.
 pub type Errors = Vec<(String, String)>;
+
+/// A form that was posted to a plain route.
+pub struct Post {
+    /// The request it came with.
+    pub visit: Visit,
+    /// What was in it.
+    pub fields: Fields,
+}
+
+impl Post {
+    /// Reads a form as browsers send it. What is none: 415; what is larger than any of ours: 413.
+    pub async fn read(state: AppState, request: Request) -> Result<Self, StatusCode> {
+        let (parts, body) = request.into_parts();
+        if !functions::has_content_type(&parts.headers, functions::FORM) {
+            return Err(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+        }
+        let body = router::read_body(&parts.headers, body).await.ok_or(StatusCode::PAYLOAD_TOO_LARGE)?;
+        Ok(Self { visit: Visit::of(state, parts), fields: functions::fields(&body) })
+    }
+
+    /// Answers with the page of the request's address, around `value`.
+    pub async fn show<T: Clone + Send + Sync + 'static>(&self, status: StatusCode, value: T) -> Response {
+        let request = Request::from_parts(self.visit.parts.clone(), Body::empty());
+        documents::render(&self.visit, request, status, value).await
+    }
+}
+
+/// The HTTP status of an error.
+#[must_use]
+pub fn status_of(error: &AppError) -> StatusCode {
+    StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
 
 /// A posted form.
 pub struct Posted<'a>(pub &'a [(String, String)]);

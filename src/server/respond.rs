@@ -106,7 +106,7 @@ fn reference() -> String {
 pub struct Visit {
     /// The console.
     pub state: AppState,
-    parts: Parts,
+    pub(super) parts: Parts,
     response: ResponseOptions,
 }
 

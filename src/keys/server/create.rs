@@ -4,7 +4,6 @@
 //! the way, and it works without scripts. Each form carries a one-time id, so that a double click, a repeat
 //! or a reload makes no second key and shows no secret again.
 
-use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -22,21 +21,17 @@ use super::form::Offers;
 use super::{MAY_EDIT, account_view, receipt_after_commit};
 use crate::error::AppError;
 use crate::keys::{CreateOutcome, CreatedKeyView, KeyFormOf};
-use crate::server::forms::{Fields, Posted};
+use crate::server::forms::{Fields, Post, Posted, status_of};
 use crate::server::secrets::random;
-use crate::server::{AppState, Failure, Member, Visit, documents, functions, router};
+use crate::server::{AppState, Failure, Member, Visit};
 
 /// Answers the form of `/a/{slug}/keys/new`.
 pub async fn create(State(state): State<AppState>, Path(slug): Path<String>, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
-    if !functions::has_content_type(&parts.headers, functions::FORM) {
-        return StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response();
-    }
-    let Some(body) = router::read_body(&parts.headers, body).await else {
-        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    let post = match Post::read(state, request).await {
+        Ok(post) => post,
+        Err(status) => return status.into_response(),
     };
-    let visit = Visit::of(state, parts.clone());
-    let outcome = match answer(visit.clone(), &slug, &functions::fields(&body)).await {
+    let outcome = match answer(post.visit.clone(), &slug, &post.fields).await {
         Ok(outcome) => outcome,
         Err(failure) => CreateOutcome::Failed(failure.tell("create_key")),
     };
@@ -44,11 +39,9 @@ pub async fn create(State(state): State<AppState>, Path(slug): Path<String>, req
         CreateOutcome::Created(_) | CreateOutcome::Unfinished(_) => StatusCode::OK,
         CreateOutcome::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
         CreateOutcome::Failed(AppError::Unauthenticated) => return Redirect::to("/login").into_response(),
-        CreateOutcome::Failed(error) => {
-            StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
-        }
+        CreateOutcome::Failed(error) => status_of(error),
     };
-    documents::render(&visit, Request::from_parts(parts, Body::empty()), status, outcome).await
+    post.show(status, outcome).await
 }
 
 async fn answer(visit: Visit, slug: &str, posted: &Fields) -> Result<CreateOutcome, Failure> {

@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -19,8 +18,8 @@ use super::form::{self, Offers};
 use super::{MAY_EDIT, already_revoked, key_id};
 use crate::error::AppError;
 use crate::keys::{EditOutcome, KeyFormOf, KeyFormView, KeyTyped};
-use crate::server::forms::{Fields, Posted, differences, on_to, seen_version};
-use crate::server::{AppState, Failure, Member, Visit, documents, functions, receipt, respond_as, router};
+use crate::server::forms::{Fields, Post, Posted, differences, on_to, seen_version, status_of};
+use crate::server::{AppState, Failure, Member, Visit, receipt, respond_as};
 use crate::ui::Change;
 
 /// The form of an existing key.
@@ -64,27 +63,19 @@ pub async fn edit(
     Path((slug, key)): Path<(String, String)>,
     request: Request,
 ) -> Response {
-    let (parts, body) = request.into_parts();
-    if !functions::has_content_type(&parts.headers, functions::FORM) {
-        return StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response();
-    }
-    let Some(body) = router::read_body(&parts.headers, body).await else {
-        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    let post = match Post::read(state, request).await {
+        Ok(post) => post,
+        Err(status) => return status.into_response(),
     };
-    let visit = Visit::of(state, parts.clone());
-    let (status, outcome) = match answer(visit.clone(), &slug, &key, &functions::fields(&body)).await {
-        Ok(Answer::Saved(notice)) => return on_to(&visit, &format!("/a/{slug}/keys"), notice),
+    let (status, outcome) = match answer(post.visit.clone(), &slug, &key, &post.fields).await {
+        Ok(Answer::Saved(notice)) => return on_to(&post.visit, &format!("/a/{slug}/keys"), notice),
         Ok(Answer::Again(status, form)) => (status, EditOutcome::Again(form)),
         Err(failure) => match failure.tell("edit_key") {
             AppError::Unauthenticated => return Redirect::to("/login").into_response(),
-            error => {
-                let status =
-                    StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-                (status, EditOutcome::Failed(error))
-            }
+            error => (status_of(&error), EditOutcome::Failed(error)),
         },
     };
-    documents::render(&visit, Request::from_parts(parts, Body::empty()), status, outcome).await
+    post.show(status, outcome).await
 }
 
 async fn answer(visit: Visit, slug: &str, key: &str, posted: &Fields) -> Result<Answer, Failure> {

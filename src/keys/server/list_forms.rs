@@ -16,10 +16,9 @@ use super::columns::{self, Columns};
 use super::list::{parse, print};
 use crate::auth::Flash;
 use crate::error::AppError;
+use crate::server::forms::{Fields, Post, status_of};
 use crate::server::session::Role;
-use crate::server::{AppState, Failure, Member, Visit, flash, functions, router};
-
-type Fields = Vec<(String, String)>;
+use crate::server::{AppState, Failure, Member, flash};
 
 /// Where to go next, and what to say there.
 struct Next {
@@ -74,17 +73,12 @@ where
     F: FnOnce(Member, Fields) -> Fut,
     Fut: Future<Output = Result<Next, Failure>>,
 {
-    let (parts, body) = request.into_parts();
-    if !functions::has_content_type(&parts.headers, functions::FORM) {
-        return StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response();
-    }
-    let Some(body) = router::read_body(&parts.headers, body).await else {
-        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    let post = match Post::read(state.clone(), request).await {
+        Ok(post) => post,
+        Err(status) => return status.into_response(),
     };
-    let fields = functions::fields(&body);
-    let visit = Visit::of(state.clone(), parts);
-    let next = match Member::admit(visit, &slug, Role::Viewer).await {
-        Ok(member) => work(member, fields).await,
+    let next = match Member::admit(post.visit, &slug, Role::Viewer).await {
+        Ok(member) => work(member, post.fields).await,
         Err(failure) => Err(failure),
     };
     match next {
@@ -114,8 +108,7 @@ fn refuse(error: &AppError) -> Response {
     if *error == AppError::Unauthenticated {
         return (StatusCode::SEE_OTHER, [(LOCATION, HeaderValue::from_static("/login"))]).into_response();
     }
-    let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    (status, error.to_string()).into_response()
+    (status_of(error), error.to_string()).into_response()
 }
 
 /// The query a form carries in its fields, from its first page on.

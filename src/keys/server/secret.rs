@@ -1,6 +1,5 @@
 //! `POST /a/{slug}/keys/{id}/secret`: a new secret for a key, shown once; and what becomes of the older one.
 
-use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -17,9 +16,9 @@ use super::create::{Made, created_view};
 use super::{MAY_EDIT, account_view, already_revoked, key_id, key_row, page, receipt_after_commit};
 use crate::error::AppError;
 use crate::keys::{KeyChange, RotateView, SecretOutcome};
-use crate::server::forms::{Fields, Posted, seen_version};
+use crate::server::forms::{Fields, Post, Posted, seen_version, status_of};
 use crate::server::secrets::random;
-use crate::server::{AppState, Failure, Member, Visit, documents, functions, respond_as, router, text};
+use crate::server::{AppState, Failure, Member, Visit, respond_as, text};
 
 const CHANGED_MEANWHILE: &str =
     "This key was changed meanwhile. Look again, then repeat it if you still want to.";
@@ -51,27 +50,19 @@ pub async fn replace_secret(
     Path((slug, key)): Path<(String, String)>,
     request: Request,
 ) -> Response {
-    let (parts, body) = request.into_parts();
-    if !functions::has_content_type(&parts.headers, functions::FORM) {
-        return StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response();
-    }
-    let Some(body) = router::read_body(&parts.headers, body).await else {
-        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    let post = match Post::read(state, request).await {
+        Ok(post) => post,
+        Err(status) => return status.into_response(),
     };
-    let visit = Visit::of(state, parts.clone());
-    let (status, outcome) = match answer(visit.clone(), &slug, &key, &functions::fields(&body)).await {
+    let (status, outcome) = match answer(post.visit.clone(), &slug, &key, &post.fields).await {
         Ok(outcome @ SecretOutcome::Refused(_)) => (StatusCode::CONFLICT, outcome),
         Ok(outcome) => (StatusCode::OK, outcome),
         Err(failure) => match failure.tell("replace_secret") {
             AppError::Unauthenticated => return Redirect::to("/login").into_response(),
-            error => {
-                let status =
-                    StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-                (status, SecretOutcome::Failed(error))
-            }
+            error => (status_of(&error), SecretOutcome::Failed(error)),
         },
     };
-    documents::render(&visit, Request::from_parts(parts, Body::empty()), status, outcome).await
+    post.show(status, outcome).await
 }
 
 /// For how long the older secret goes on working; `None` is not at all.

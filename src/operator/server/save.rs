@@ -5,7 +5,6 @@
 use std::future::Future;
 use std::time::Instant;
 
-use axum::body::Body;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -17,8 +16,8 @@ use uuid::Uuid;
 use super::check;
 use super::{FormOutcome, ModelFormView, Operator, UpstreamFormView, rows};
 use crate::error::AppError;
-use crate::server::forms::{Fields, Posted, differences, on_to, seen_version, yes_or_no};
-use crate::server::{AppState, Failure, Visit, documents, functions, receipt, router};
+use crate::server::forms::{Fields, Post, Posted, differences, on_to, seen_version, status_of, yes_or_no};
+use crate::server::{AppState, Failure, receipt};
 use crate::ui::Change;
 
 /// What a form led to.
@@ -84,28 +83,23 @@ pub async fn answer<Fut: Future<Output = Result<Answer, Failure>> + Send>(
     list: &'static str,
     save: impl FnOnce(Operator, Fields) -> Fut,
 ) -> Response {
-    let (parts, body) = request.into_parts();
-    if !functions::has_content_type(&parts.headers, functions::FORM) {
-        return StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response();
-    }
-    let Some(body) = router::read_body(&parts.headers, body).await else {
-        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    let post = match Post::read(state, request).await {
+        Ok(post) => post,
+        Err(status) => return status.into_response(),
     };
-    let visit = Visit::of(state, parts.clone());
-    let saved = match Operator::admit(visit.clone()).await {
-        Ok(operator) => save(operator, functions::fields(&body)).await,
+    let saved = match Operator::admit(post.visit.clone()).await {
+        Ok(operator) => save(operator, post.fields.clone()).await,
         Err(failure) => Err(failure),
     };
     let (status, outcome) = match saved {
-        Ok(Answer::Saved(notice)) => return on_to(&visit, list, notice),
+        Ok(Answer::Saved(notice)) => return on_to(&post.visit, list, notice),
         Ok(Answer::Again(outcome)) => (StatusCode::UNPROCESSABLE_ENTITY, outcome),
         Err(failure) => {
             let error = failure.tell("save_operator_form");
-            let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            (status, FormOutcome::Failed(error))
+            (status_of(&error), FormOutcome::Failed(error))
         }
     };
-    documents::render(&visit, Request::from_parts(parts, Body::empty()), status, outcome).await
+    post.show(status, outcome).await
 }
 
 /// What the change of `name` has led to on the gateways.
